@@ -31,7 +31,7 @@ namespace Celeste.Image.V1 {
             "ZW1wdFIIYXR0ZW1wdHMikwEKDUZhaWxlZEF0dGVtcHQSFAoFbW9kZWwYASAB",
             "KAlSBW1vZGVsEhYKBnJlYXNvbhgCIAEoCVIGcmVhc29uEhgKB21lc3NhZ2UY",
             "AyABKAlSB21lc3NhZ2USOgoLcmV0cnlfYWZ0ZXIYBCABKAsyGS5nb29nbGUu",
-            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIqqAoKC0Vycm9yUmVhc29u",
+            "cHJvdG9idWYuRHVyYXRpb25SCnJldHJ5QWZ0ZXIqzAoKC0Vycm9yUmVhc29u",
             "EhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNP",
             "Tl9JTlZBTElEX0ZJRUxEEAESHgoaRVJST1JfUkVBU09OX1VOS05PV05fRklF",
             "TEQQAhIdChlFUlJPUl9SRUFTT05fTk9UX0FOX0lNQUdFEAMSIAocRVJST1Jf",
@@ -61,10 +61,11 @@ namespace Celeste.Image.V1 {
             "JgoiRVJST1JfUkVBU09OX1BST1ZJREVSU19VTkFWQUlMQUJMRRAjEhwKGEVS",
             "Uk9SX1JFQVNPTl9VUExPQURfQlVTWRAkEiQKIEVSUk9SX1JFQVNPTl9DUkVE",
             "RU5USUFMU19JTlZBTElEECUSHAoYRVJST1JfUkVBU09OX05PVF9BTExPV0VE",
-            "ECZCjgEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCEEVycm9y",
-            "UmVhc29uUHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVz",
-            "dGUvY2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxl",
-            "c3RlLkltYWdlLlYxYgZwcm90bzM="));
+            "ECYSIgoeRVJST1JfUkVBU09OX1JFUVVFU1RfSURfUkVVU0VEECdCjgEKH2lv",
+            "LmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCEEVycm9yUmVhc29uUHJv",
+            "dG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xpZW50",
+            "cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLkltYWdl",
+            "LlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
           new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ErrorReason), }, null, new pbr::GeneratedClrTypeInfo[] {
@@ -231,7 +232,8 @@ namespace Celeste.Image.V1 {
     [pbr::OriginalName("ERROR_REASON_PROVIDER_FAILED")] ProviderFailed = 33,
     /// <summary>
     /// ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-    /// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+    /// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+    /// `ledger_entry` is the id of the call in the ledger: see `UsageService`.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_OUTCOME_UNKNOWN")] OutcomeUnknown = 34,
     /// <summary>
@@ -253,6 +255,11 @@ namespace Celeste.Image.V1 {
     /// PERMISSION_DENIED. The server knows the caller, who may not call this method.
     /// </summary>
     [pbr::OriginalName("ERROR_REASON_NOT_ALLOWED")] NotAllowed = 38,
+    /// <summary>
+    /// ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+    /// each request an id of its own.
+    /// </summary>
+    [pbr::OriginalName("ERROR_REASON_REQUEST_ID_REUSED")] RequestIdReused = 39,
   }
 
   #endregion

@@ -26,130 +26,136 @@ namespace Celeste.Image.V1 {
           string.Concat(
             "CiRjZWxlc3RlL2ltYWdlL3YxL21vZGVsX3NlcnZpY2UucHJvdG8SEGNlbGVz",
             "dGUuaW1hZ2UudjEaHGNlbGVzdGUvaW1hZ2UvdjEvbW9uZXkucHJvdG8aIGNl",
-            "bGVzdGUvaW1hZ2UvdjEvb3BlcmF0aW9uLnByb3RvIpgBCghQcm92aWRlchIS",
-            "CgRuYW1lGAEgASgJUgRuYW1lEiEKDGRpc3BsYXlfbmFtZRgCIAEoCVILZGlz",
-            "cGxheU5hbWUSHgoKY29uZmlndXJlZBgDIAEoCFIKY29uZmlndXJlZBISCgRr",
-            "aW5kGAQgASgJUgRraW5kEiEKDGtleV92YXJpYWJsZRgFIAEoCVILa2V5VmFy",
-            "aWFibGUiwQUKBU1vZGVsEg4KAmlkGAEgASgJUgJpZBIaCghwcm92aWRlchgC",
-            "IAEoCVIIcHJvdmlkZXISIQoMZGlzcGxheV9uYW1lGAMgASgJUgtkaXNwbGF5",
-            "TmFtZRIYCgdzdW1tYXJ5GAQgASgJUgdzdW1tYXJ5Ej8KCm9wZXJhdGlvbnMY",
-            "BSADKA4yHy5jZWxlc3RlLmltYWdlLnYxLk9wZXJhdGlvbktpbmRSCm9wZXJh",
-            "dGlvbnMSFAoFZWRpdHMYESADKAlSBWVkaXRzEjIKBXN0YXRlGAYgASgOMhwu",
-            "Y2VsZXN0ZS5pbWFnZS52MS5Nb2RlbFN0YXRlUgVzdGF0ZRJACgtkZWZhdWx0",
-            "X2ZvchgHIAMoDjIfLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0aW9uS2luZFIK",
-            "ZGVmYXVsdEZvchIYCgdsaWNlbnNlGAggASgJUgdsaWNlbnNlEhYKBnNvdXJj",
-            "ZRgJIAEoCVIGc291cmNlEh0KCmNoZWNrZWRfb24YCiABKAlSCWNoZWNrZWRP",
-            "bhIbCgltYXhfY291bnQYCyABKAVSCG1heENvdW50EiUKDnNlbmRzX3ByZXZp",
-            "ZXdzGAwgASgIUg1zZW5kc1ByZXZpZXdzEjsKCnBhcmFtZXRlcnMYDSADKAsy",
-            "Gy5jZWxlc3RlLmltYWdlLnYxLlBhcmFtZXRlclIKcGFyYW1ldGVycxI+Cgls",
-            "aWZlY3ljbGUYDiABKAsyIC5jZWxlc3RlLmltYWdlLnYxLk1vZGVsTGlmZWN5",
-            "Y2xlUglsaWZlY3ljbGUSMwoGcHJpY2VzGA8gAygLMhsuY2VsZXN0ZS5pbWFn",
-            "ZS52MS5QcmljZVJ1bGVSBnByaWNlcxI7CghldmlkZW5jZRgQIAEoDjIfLmNl",
-            "bGVzdGUuaW1hZ2UudjEuTW9kZWxFdmlkZW5jZVIIZXZpZGVuY2UifwoOTW9k",
-            "ZWxMaWZlY3ljbGUSMgoFc3RhZ2UYASABKA4yHC5jZWxlc3RlLmltYWdlLnYx",
-            "Lk1vZGVsU3RhZ2VSBXN0YWdlEhcKB2VuZHNfb24YAiABKAlSBmVuZHNPbhIg",
-            "CgtyZXBsYWNlbWVudBgDIAEoCVILcmVwbGFjZW1lbnQitQEKCVByaWNlUnVs",
-            "ZRISCgR1bml0GAEgASgJUgR1bml0Ei0KBXByaWNlGAIgASgLMhcuY2VsZXN0",
-            "ZS5pbWFnZS52MS5Nb25leVIFcHJpY2USEAoDcGVyGAMgASgFUgNwZXISHAoJ",
-            "Y29uZGl0aW9uGAQgASgJUgljb25kaXRpb24SFgoGc291cmNlGAUgASgJUgZz",
-            "b3VyY2USHQoKY2hlY2tlZF9vbhgGIAEoCVIJY2hlY2tlZE9uIuoECglQYXJh",
-            "bWV0ZXISPQoJb3BlcmF0aW9uGAEgASgOMh8uY2VsZXN0ZS5pbWFnZS52MS5P",
-            "cGVyYXRpb25LaW5kUglvcGVyYXRpb24SEgoEcGF0aBgCIAEoCVIEcGF0aBIU",
-            "CgV0aXRsZRgDIAEoCVIFdGl0bGUSEgoEaGVscBgEIAEoCVIEaGVscBIaCghy",
-            "ZXF1aXJlZBgFIAEoCFIIcmVxdWlyZWQSGgoIYWR2YW5jZWQYBiABKAhSCGFk",
-            "dmFuY2VkEjUKBHRleHQYByABKAsyHy5jZWxlc3RlLmltYWdlLnYxLlRleHRQ",
-            "YXJhbWV0ZXJIAFIEdGV4dBI+CgdpbnRlZ2VyGAggASgLMiIuY2VsZXN0ZS5p",
-            "bWFnZS52MS5JbnRlZ2VyUGFyYW1ldGVySABSB2ludGVnZXISOwoGbnVtYmVy",
-            "GAkgASgLMiEuY2VsZXN0ZS5pbWFnZS52MS5OdW1iZXJQYXJhbWV0ZXJIAFIG",
-            "bnVtYmVyEj4KB2Jvb2xlYW4YCiABKAsyIi5jZWxlc3RlLmltYWdlLnYxLkJv",
-            "b2xlYW5QYXJhbWV0ZXJIAFIHYm9vbGVhbhI7CgZjaG9pY2UYCyABKAsyIS5j",
-            "ZWxlc3RlLmltYWdlLnYxLkNob2ljZVBhcmFtZXRlckgAUgZjaG9pY2USNQoE",
-            "c2l6ZRgMIAEoCzIfLmNlbGVzdGUuaW1hZ2UudjEuU2l6ZVBhcmFtZXRlckgA",
-            "UgRzaXplEjgKBWltYWdlGA0gASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFn",
-            "ZVBhcmFtZXRlckgAUgVpbWFnZUIGCgRraW5kIlMKDVRleHRQYXJhbWV0ZXIS",
-            "HQoKbWF4X2xlbmd0aBgBIAEoBVIJbWF4TGVuZ3RoEiMKDWRlZmF1bHRfdmFs",
-            "dWUYAiABKAlSDGRlZmF1bHRWYWx1ZSLFAQoQSW50ZWdlclBhcmFtZXRlchId",
-            "CgdtaW5pbXVtGAEgASgDSABSB21pbmltdW2IAQESHQoHbWF4aW11bRgCIAEo",
-            "A0gBUgdtYXhpbXVtiAEBEh8KC211bHRpcGxlX29mGAMgASgDUgptdWx0aXBs",
-            "ZU9mEigKDWRlZmF1bHRfdmFsdWUYBCABKANIAlIMZGVmYXVsdFZhbHVliAEB",
-            "QgoKCF9taW5pbXVtQgoKCF9tYXhpbXVtQhAKDl9kZWZhdWx0X3ZhbHVlIqMB",
-            "Cg9OdW1iZXJQYXJhbWV0ZXISHQoHbWluaW11bRgBIAEoAUgAUgdtaW5pbXVt",
-            "iAEBEh0KB21heGltdW0YAiABKAFIAVIHbWF4aW11bYgBARIoCg1kZWZhdWx0",
-            "X3ZhbHVlGAMgASgBSAJSDGRlZmF1bHRWYWx1ZYgBAUIKCghfbWluaW11bUIK",
-            "CghfbWF4aW11bUIQCg5fZGVmYXVsdF92YWx1ZSJOChBCb29sZWFuUGFyYW1l",
-            "dGVyEigKDWRlZmF1bHRfdmFsdWUYASABKAhIAFIMZGVmYXVsdFZhbHVliAEB",
-            "QhAKDl9kZWZhdWx0X3ZhbHVlIpQBCg9DaG9pY2VQYXJhbWV0ZXISFgoGdmFs",
-            "dWVzGAEgAygJUgZ2YWx1ZXMSIwoNZGVmYXVsdF92YWx1ZRgCIAEoCVIMZGVm",
-            "YXVsdFZhbHVlEh8KC2FsbG93X290aGVyGAMgASgIUgphbGxvd090aGVyEiMK",
-            "DW1heGltdW1fY291bnQYBCABKAVSDG1heGltdW1Db3VudCLOAgoNU2l6ZVBh",
-            "cmFtZXRlchIhCgxtaW5pbXVtX3NpZGUYASABKAVSC21pbmltdW1TaWRlEiEK",
-            "DG1heGltdW1fc2lkZRgCIAEoBVILbWF4aW11bVNpZGUSHwoLbXVsdGlwbGVf",
-            "b2YYAyABKAVSCm11bHRpcGxlT2YSLQoSbWF4aW11bV9tZWdhcGl4ZWxzGAQg",
-            "ASgBUhFtYXhpbXVtTWVnYXBpeGVscxIjCg1kZWZhdWx0X3dpZHRoGAUgASgF",
-            "UgxkZWZhdWx0V2lkdGgSJQoOZGVmYXVsdF9oZWlnaHQYBiABKAVSDWRlZmF1",
-            "bHRIZWlnaHQSFAoFc2l6ZXMYByADKAlSBXNpemVzEhYKBnJhdGlvcxgIIAMo",
-            "CVIGcmF0aW9zEi0KEm1pbmltdW1fbWVnYXBpeGVscxgJIAEoAVIRbWluaW11",
-            "bU1lZ2FwaXhlbHMihQEKDkltYWdlUGFyYW1ldGVyEh8KC21lZGlhX3R5cGVz",
-            "GAEgAygJUgptZWRpYVR5cGVzEi0KEm1heGltdW1fbWVnYXBpeGVscxgCIAEo",
-            "AVIRbWF4aW11bU1lZ2FwaXhlbHMSIwoNbWF4aW11bV9jb3VudBgDIAEoBVIM",
-            "bWF4aW11bUNvdW50IlYKFExpc3RQcm92aWRlcnNSZXF1ZXN0Eh0KCXBhZ2Vf",
-            "c2l6ZRgBIAEoBUIAUghwYWdlU2l6ZRIfCgpwYWdlX3Rva2VuGAIgASgJQgBS",
-            "CXBhZ2VUb2tlbiJ5ChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USOAoJcHJvdmlk",
-            "ZXJzGAEgAygLMhouY2VsZXN0ZS5pbWFnZS52MS5Qcm92aWRlclIJcHJvdmlk",
-            "ZXJzEiYKD25leHRfcGFnZV90b2tlbhgCIAEoCVINbmV4dFBhZ2VUb2tlbiLd",
-            "AQoRTGlzdE1vZGVsc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgBSCHBh",
-            "Z2VTaXplEh8KCnBhZ2VfdG9rZW4YAiABKAlCAFIJcGFnZVRva2VuEjEKBHZp",
-            "ZXcYAyABKA4yGy5jZWxlc3RlLmltYWdlLnYxLk1vZGVsVmlld0IAUgR2aWV3",
-            "Ej8KCW9wZXJhdGlvbhgEIAEoDjIfLmNlbGVzdGUuaW1hZ2UudjEuT3BlcmF0",
-            "aW9uS2luZEIAUglvcGVyYXRpb24SFAoEZWRpdBgFIAEoCUIAUgRlZGl0IqUB",
-            "ChJMaXN0TW9kZWxzUmVzcG9uc2USLwoGbW9kZWxzGAEgAygLMhcuY2VsZXN0",
-            "ZS5pbWFnZS52MS5Nb2RlbFIGbW9kZWxzEiYKD25leHRfcGFnZV90b2tlbhgC",
-            "IAEoCVINbmV4dFBhZ2VUb2tlbhI2CgdhbGlhc2VzGAMgAygLMhwuY2VsZXN0",
-            "ZS5pbWFnZS52MS5Nb2RlbEFsaWFzUgdhbGlhc2VzIjgKCk1vZGVsQWxpYXMS",
-            "EgoEbmFtZRgBIAEoCVIEbmFtZRIWCgZtb2RlbHMYAiADKAlSBm1vZGVscyIp",
-            "Cg9HZXRNb2RlbFJlcXVlc3QSFgoFbW9kZWwYASABKAlCAFIFbW9kZWwiQQoQ",
-            "R2V0TW9kZWxSZXNwb25zZRItCgVtb2RlbBgBIAEoCzIXLmNlbGVzdGUuaW1h",
-            "Z2UudjEuTW9kZWxSBW1vZGVsIhYKFEdldFNlcnZlckluZm9SZXF1ZXN0ImkK",
-            "FUdldFNlcnZlckluZm9SZXNwb25zZRIYCgd2ZXJzaW9uGAEgASgJUgd2ZXJz",
-            "aW9uEjYKBmxpbWl0cxgCIAEoCzIeLmNlbGVzdGUuaW1hZ2UudjEuU2VydmVy",
-            "TGltaXRzUgZsaW1pdHMimwIKDFNlcnZlckxpbWl0cxIjCg1yZXF1ZXN0X2J5",
-            "dGVzGAEgASgFUgxyZXF1ZXN0Qnl0ZXMSMAoUaW5saW5lX2RlZmF1bHRfYnl0",
-            "ZXMYAiABKAVSEmlubGluZURlZmF1bHRCeXRlcxIwChRpbmxpbmVfbWF4aW11",
-            "bV9ieXRlcxgDIAEoBVISaW5saW5lTWF4aW11bUJ5dGVzEh8KC2ltYWdlX2J5",
-            "dGVzGAQgASgFUgppbWFnZUJ5dGVzEiEKDGltYWdlX3BpeGVscxgFIAEoBVIL",
-            "aW1hZ2VQaXhlbHMSHQoKaW1hZ2Vfc2lkZRgGIAEoBVIJaW1hZ2VTaWRlEh8K",
-            "C21lZGlhX3R5cGVzGAcgAygJUgptZWRpYVR5cGVzKp8BCgpNb2RlbFN0YXRl",
-            "EhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRTU9ERUxfU1RBVEVf",
-            "UkVBRFkQARIfChtNT0RFTF9TVEFURV9XRUlHSFRTX01JU1NJTkcQAhIjCh9N",
-            "T0RFTF9TVEFURV9DUkVERU5USUFMU19NSVNTSU5HEAMSFwoTTU9ERUxfU1RB",
-            "VEVfUkVUSVJFRBAEKlIKCU1vZGVsVmlldxIaChZNT0RFTF9WSUVXX1VOU1BF",
-            "Q0lGSUVEEAASFAoQTU9ERUxfVklFV19CQVNJQxABEhMKD01PREVMX1ZJRVdf",
-            "RlVMTBACKu4BCg1Nb2RlbEV2aWRlbmNlEh4KGk1PREVMX0VWSURFTkNFX1VO",
-            "U1BFQ0lGSUVEEAASFgoSTU9ERUxfRVZJREVOQ0VfUlVOEAESIgoeTU9ERUxf",
-            "RVZJREVOQ0VfT0ZGSUNJQUxfQ0xJRU5UEAISHwobTU9ERUxfRVZJREVOQ0Vf",
-            "T1RIRVJfQ0xJRU5UEAMSIAocTU9ERUxfRVZJREVOQ0VfU1BFQ0lGSUNBVElP",
-            "ThAEEiAKHE1PREVMX0VWSURFTkNFX0NPTkZJR1VSQVRJT04QBRIcChhNT0RF",
-            "TF9FVklERU5DRV9QVUJMSVNIRVIQBiqLAQoKTW9kZWxTdGFnZRIbChdNT0RF",
-            "TF9TVEFHRV9VTlNQRUNJRklFRBAAEhcKE01PREVMX1NUQUdFX1BSRVZJRVcQ",
-            "ARIWChJNT0RFTF9TVEFHRV9BQ1RJVkUQAhIWChJNT0RFTF9TVEFHRV9FTkRJ",
-            "TkcQAxIXChNNT0RFTF9TVEFHRV9SRVRJUkVEEAQyhgMKDE1vZGVsU2Vydmlj",
-            "ZRJiCg1MaXN0UHJvdmlkZXJzEiYuY2VsZXN0ZS5pbWFnZS52MS5MaXN0UHJv",
-            "dmlkZXJzUmVxdWVzdBonLmNlbGVzdGUuaW1hZ2UudjEuTGlzdFByb3ZpZGVy",
-            "c1Jlc3BvbnNlIgASWQoKTGlzdE1vZGVscxIjLmNlbGVzdGUuaW1hZ2UudjEu",
-            "TGlzdE1vZGVsc1JlcXVlc3QaJC5jZWxlc3RlLmltYWdlLnYxLkxpc3RNb2Rl",
-            "bHNSZXNwb25zZSIAElMKCEdldE1vZGVsEiEuY2VsZXN0ZS5pbWFnZS52MS5H",
-            "ZXRNb2RlbFJlcXVlc3QaIi5jZWxlc3RlLmltYWdlLnYxLkdldE1vZGVsUmVz",
-            "cG9uc2UiABJiCg1HZXRTZXJ2ZXJJbmZvEiYuY2VsZXN0ZS5pbWFnZS52MS5H",
-            "ZXRTZXJ2ZXJJbmZvUmVxdWVzdBonLmNlbGVzdGUuaW1hZ2UudjEuR2V0U2Vy",
-            "dmVySW5mb1Jlc3BvbnNlIgBCjwEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2Uu",
-            "aW1hZ2UudjFCEU1vZGVsU2VydmljZVByb3RvUAFaRGdpdGh1Yi5jb20vY2Vs",
-            "ZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92",
-            "MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
+            "bGVzdGUvaW1hZ2UvdjEvb3BlcmF0aW9uLnByb3RvGh5nb29nbGUvcHJvdG9i",
+            "dWYvZHVyYXRpb24ucHJvdG8imAEKCFByb3ZpZGVyEhIKBG5hbWUYASABKAlS",
+            "BG5hbWUSIQoMZGlzcGxheV9uYW1lGAIgASgJUgtkaXNwbGF5TmFtZRIeCgpj",
+            "b25maWd1cmVkGAMgASgIUgpjb25maWd1cmVkEhIKBGtpbmQYBCABKAlSBGtp",
+            "bmQSIQoMa2V5X3ZhcmlhYmxlGAUgASgJUgtrZXlWYXJpYWJsZSKJBgoFTW9k",
+            "ZWwSDgoCaWQYASABKAlSAmlkEhoKCHByb3ZpZGVyGAIgASgJUghwcm92aWRl",
+            "chIhCgxkaXNwbGF5X25hbWUYAyABKAlSC2Rpc3BsYXlOYW1lEhgKB3N1bW1h",
+            "cnkYBCABKAlSB3N1bW1hcnkSPwoKb3BlcmF0aW9ucxgFIAMoDjIfLmNlbGVz",
+            "dGUuaW1hZ2UudjEuT3BlcmF0aW9uS2luZFIKb3BlcmF0aW9ucxIUCgVlZGl0",
+            "cxgRIAMoCVIFZWRpdHMSMgoFc3RhdGUYBiABKA4yHC5jZWxlc3RlLmltYWdl",
+            "LnYxLk1vZGVsU3RhdGVSBXN0YXRlEkAKC2RlZmF1bHRfZm9yGAcgAygOMh8u",
+            "Y2VsZXN0ZS5pbWFnZS52MS5PcGVyYXRpb25LaW5kUgpkZWZhdWx0Rm9yEhgK",
+            "B2xpY2Vuc2UYCCABKAlSB2xpY2Vuc2USFgoGc291cmNlGAkgASgJUgZzb3Vy",
+            "Y2USHQoKY2hlY2tlZF9vbhgKIAEoCVIJY2hlY2tlZE9uEhsKCW1heF9jb3Vu",
+            "dBgLIAEoBVIIbWF4Q291bnQSJQoOc2VuZHNfcHJldmlld3MYDCABKAhSDXNl",
+            "bmRzUHJldmlld3MSOwoKcGFyYW1ldGVycxgNIAMoCzIbLmNlbGVzdGUuaW1h",
+            "Z2UudjEuUGFyYW1ldGVyUgpwYXJhbWV0ZXJzEj4KCWxpZmVjeWNsZRgOIAEo",
+            "CzIgLmNlbGVzdGUuaW1hZ2UudjEuTW9kZWxMaWZlY3ljbGVSCWxpZmVjeWNs",
+            "ZRIzCgZwcmljZXMYDyADKAsyGy5jZWxlc3RlLmltYWdlLnYxLlByaWNlUnVs",
+            "ZVIGcHJpY2VzEjsKCGV2aWRlbmNlGBAgASgOMh8uY2VsZXN0ZS5pbWFnZS52",
+            "MS5Nb2RlbEV2aWRlbmNlUghldmlkZW5jZRJGCg5yZWZ1c2FsX2NoYXJnZRgS",
+            "IAEoDjIfLmNlbGVzdGUuaW1hZ2UudjEuUmVmdXNhbENoYXJnZVINcmVmdXNh",
+            "bENoYXJnZSJ/Cg5Nb2RlbExpZmVjeWNsZRIyCgVzdGFnZRgBIAEoDjIcLmNl",
+            "bGVzdGUuaW1hZ2UudjEuTW9kZWxTdGFnZVIFc3RhZ2USFwoHZW5kc19vbhgC",
+            "IAEoCVIGZW5kc09uEiAKC3JlcGxhY2VtZW50GAMgASgJUgtyZXBsYWNlbWVu",
+            "dCK1AQoJUHJpY2VSdWxlEhIKBHVuaXQYASABKAlSBHVuaXQSLQoFcHJpY2UY",
+            "AiABKAsyFy5jZWxlc3RlLmltYWdlLnYxLk1vbmV5UgVwcmljZRIQCgNwZXIY",
+            "AyABKAVSA3BlchIcCgljb25kaXRpb24YBCABKAlSCWNvbmRpdGlvbhIWCgZz",
+            "b3VyY2UYBSABKAlSBnNvdXJjZRIdCgpjaGVja2VkX29uGAYgASgJUgljaGVj",
+            "a2VkT24i6gQKCVBhcmFtZXRlchI9CglvcGVyYXRpb24YASABKA4yHy5jZWxl",
+            "c3RlLmltYWdlLnYxLk9wZXJhdGlvbktpbmRSCW9wZXJhdGlvbhISCgRwYXRo",
+            "GAIgASgJUgRwYXRoEhQKBXRpdGxlGAMgASgJUgV0aXRsZRISCgRoZWxwGAQg",
+            "ASgJUgRoZWxwEhoKCHJlcXVpcmVkGAUgASgIUghyZXF1aXJlZBIaCghhZHZh",
+            "bmNlZBgGIAEoCFIIYWR2YW5jZWQSNQoEdGV4dBgHIAEoCzIfLmNlbGVzdGUu",
+            "aW1hZ2UudjEuVGV4dFBhcmFtZXRlckgAUgR0ZXh0Ej4KB2ludGVnZXIYCCAB",
+            "KAsyIi5jZWxlc3RlLmltYWdlLnYxLkludGVnZXJQYXJhbWV0ZXJIAFIHaW50",
+            "ZWdlchI7CgZudW1iZXIYCSABKAsyIS5jZWxlc3RlLmltYWdlLnYxLk51bWJl",
+            "clBhcmFtZXRlckgAUgZudW1iZXISPgoHYm9vbGVhbhgKIAEoCzIiLmNlbGVz",
+            "dGUuaW1hZ2UudjEuQm9vbGVhblBhcmFtZXRlckgAUgdib29sZWFuEjsKBmNo",
+            "b2ljZRgLIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuQ2hvaWNlUGFyYW1ldGVy",
+            "SABSBmNob2ljZRI1CgRzaXplGAwgASgLMh8uY2VsZXN0ZS5pbWFnZS52MS5T",
+            "aXplUGFyYW1ldGVySABSBHNpemUSOAoFaW1hZ2UYDSABKAsyIC5jZWxlc3Rl",
+            "LmltYWdlLnYxLkltYWdlUGFyYW1ldGVySABSBWltYWdlQgYKBGtpbmQiUwoN",
+            "VGV4dFBhcmFtZXRlchIdCgptYXhfbGVuZ3RoGAEgASgFUgltYXhMZW5ndGgS",
+            "IwoNZGVmYXVsdF92YWx1ZRgCIAEoCVIMZGVmYXVsdFZhbHVlIsUBChBJbnRl",
+            "Z2VyUGFyYW1ldGVyEh0KB21pbmltdW0YASABKANIAFIHbWluaW11bYgBARId",
+            "CgdtYXhpbXVtGAIgASgDSAFSB21heGltdW2IAQESHwoLbXVsdGlwbGVfb2YY",
+            "AyABKANSCm11bHRpcGxlT2YSKAoNZGVmYXVsdF92YWx1ZRgEIAEoA0gCUgxk",
+            "ZWZhdWx0VmFsdWWIAQFCCgoIX21pbmltdW1CCgoIX21heGltdW1CEAoOX2Rl",
+            "ZmF1bHRfdmFsdWUiowEKD051bWJlclBhcmFtZXRlchIdCgdtaW5pbXVtGAEg",
+            "ASgBSABSB21pbmltdW2IAQESHQoHbWF4aW11bRgCIAEoAUgBUgdtYXhpbXVt",
+            "iAEBEigKDWRlZmF1bHRfdmFsdWUYAyABKAFIAlIMZGVmYXVsdFZhbHVliAEB",
+            "QgoKCF9taW5pbXVtQgoKCF9tYXhpbXVtQhAKDl9kZWZhdWx0X3ZhbHVlIk4K",
+            "EEJvb2xlYW5QYXJhbWV0ZXISKAoNZGVmYXVsdF92YWx1ZRgBIAEoCEgAUgxk",
+            "ZWZhdWx0VmFsdWWIAQFCEAoOX2RlZmF1bHRfdmFsdWUilAEKD0Nob2ljZVBh",
+            "cmFtZXRlchIWCgZ2YWx1ZXMYASADKAlSBnZhbHVlcxIjCg1kZWZhdWx0X3Zh",
+            "bHVlGAIgASgJUgxkZWZhdWx0VmFsdWUSHwoLYWxsb3dfb3RoZXIYAyABKAhS",
+            "CmFsbG93T3RoZXISIwoNbWF4aW11bV9jb3VudBgEIAEoBVIMbWF4aW11bUNv",
+            "dW50Is4CCg1TaXplUGFyYW1ldGVyEiEKDG1pbmltdW1fc2lkZRgBIAEoBVIL",
+            "bWluaW11bVNpZGUSIQoMbWF4aW11bV9zaWRlGAIgASgFUgttYXhpbXVtU2lk",
+            "ZRIfCgttdWx0aXBsZV9vZhgDIAEoBVIKbXVsdGlwbGVPZhItChJtYXhpbXVt",
+            "X21lZ2FwaXhlbHMYBCABKAFSEW1heGltdW1NZWdhcGl4ZWxzEiMKDWRlZmF1",
+            "bHRfd2lkdGgYBSABKAVSDGRlZmF1bHRXaWR0aBIlCg5kZWZhdWx0X2hlaWdo",
+            "dBgGIAEoBVINZGVmYXVsdEhlaWdodBIUCgVzaXplcxgHIAMoCVIFc2l6ZXMS",
+            "FgoGcmF0aW9zGAggAygJUgZyYXRpb3MSLQoSbWluaW11bV9tZWdhcGl4ZWxz",
+            "GAkgASgBUhFtaW5pbXVtTWVnYXBpeGVscyKFAQoOSW1hZ2VQYXJhbWV0ZXIS",
+            "HwoLbWVkaWFfdHlwZXMYASADKAlSCm1lZGlhVHlwZXMSLQoSbWF4aW11bV9t",
+            "ZWdhcGl4ZWxzGAIgASgBUhFtYXhpbXVtTWVnYXBpeGVscxIjCg1tYXhpbXVt",
+            "X2NvdW50GAMgASgFUgxtYXhpbXVtQ291bnQiVgoUTGlzdFByb3ZpZGVyc1Jl",
+            "cXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgBSCHBhZ2VTaXplEh8KCnBhZ2Vf",
+            "dG9rZW4YAiABKAlCAFIJcGFnZVRva2VuInkKFUxpc3RQcm92aWRlcnNSZXNw",
+            "b25zZRI4Cglwcm92aWRlcnMYASADKAsyGi5jZWxlc3RlLmltYWdlLnYxLlBy",
+            "b3ZpZGVyUglwcm92aWRlcnMSJgoPbmV4dF9wYWdlX3Rva2VuGAIgASgJUg1u",
+            "ZXh0UGFnZVRva2VuIt0BChFMaXN0TW9kZWxzUmVxdWVzdBIdCglwYWdlX3Np",
+            "emUYASABKAVCAFIIcGFnZVNpemUSHwoKcGFnZV90b2tlbhgCIAEoCUIAUglw",
+            "YWdlVG9rZW4SMQoEdmlldxgDIAEoDjIbLmNlbGVzdGUuaW1hZ2UudjEuTW9k",
+            "ZWxWaWV3QgBSBHZpZXcSPwoJb3BlcmF0aW9uGAQgASgOMh8uY2VsZXN0ZS5p",
+            "bWFnZS52MS5PcGVyYXRpb25LaW5kQgBSCW9wZXJhdGlvbhIUCgRlZGl0GAUg",
+            "ASgJQgBSBGVkaXQipQEKEkxpc3RNb2RlbHNSZXNwb25zZRIvCgZtb2RlbHMY",
+            "ASADKAsyFy5jZWxlc3RlLmltYWdlLnYxLk1vZGVsUgZtb2RlbHMSJgoPbmV4",
+            "dF9wYWdlX3Rva2VuGAIgASgJUg1uZXh0UGFnZVRva2VuEjYKB2FsaWFzZXMY",
+            "AyADKAsyHC5jZWxlc3RlLmltYWdlLnYxLk1vZGVsQWxpYXNSB2FsaWFzZXMi",
+            "OAoKTW9kZWxBbGlhcxISCgRuYW1lGAEgASgJUgRuYW1lEhYKBm1vZGVscxgC",
+            "IAMoCVIGbW9kZWxzIikKD0dldE1vZGVsUmVxdWVzdBIWCgVtb2RlbBgBIAEo",
+            "CUIAUgVtb2RlbCJBChBHZXRNb2RlbFJlc3BvbnNlEi0KBW1vZGVsGAEgASgL",
+            "MhcuY2VsZXN0ZS5pbWFnZS52MS5Nb2RlbFIFbW9kZWwiFgoUR2V0U2VydmVy",
+            "SW5mb1JlcXVlc3QiaQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEhgKB3ZlcnNp",
+            "b24YASABKAlSB3ZlcnNpb24SNgoGbGltaXRzGAIgASgLMh4uY2VsZXN0ZS5p",
+            "bWFnZS52MS5TZXJ2ZXJMaW1pdHNSBmxpbWl0cyLXAgoMU2VydmVyTGltaXRz",
+            "EiMKDXJlcXVlc3RfYnl0ZXMYASABKAVSDHJlcXVlc3RCeXRlcxIwChRpbmxp",
+            "bmVfZGVmYXVsdF9ieXRlcxgCIAEoBVISaW5saW5lRGVmYXVsdEJ5dGVzEjAK",
+            "FGlubGluZV9tYXhpbXVtX2J5dGVzGAMgASgFUhJpbmxpbmVNYXhpbXVtQnl0",
+            "ZXMSHwoLaW1hZ2VfYnl0ZXMYBCABKAVSCmltYWdlQnl0ZXMSIQoMaW1hZ2Vf",
+            "cGl4ZWxzGAUgASgFUgtpbWFnZVBpeGVscxIdCgppbWFnZV9zaWRlGAYgASgF",
+            "UglpbWFnZVNpZGUSHwoLbWVkaWFfdHlwZXMYByADKAlSCm1lZGlhVHlwZXMS",
+            "OgoLcmVwbGF5X3RpbWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRp",
+            "b25SCnJlcGxheVRpbWUqnwEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVf",
+            "VU5TUEVDSUZJRUQQABIVChFNT0RFTF9TVEFURV9SRUFEWRABEh8KG01PREVM",
+            "X1NUQVRFX1dFSUdIVFNfTUlTU0lORxACEiMKH01PREVMX1NUQVRFX0NSRURF",
+            "TlRJQUxTX01JU1NJTkcQAxIXChNNT0RFTF9TVEFURV9SRVRJUkVEEAQqUgoJ",
+            "TW9kZWxWaWV3EhoKFk1PREVMX1ZJRVdfVU5TUEVDSUZJRUQQABIUChBNT0RF",
+            "TF9WSUVXX0JBU0lDEAESEwoPTU9ERUxfVklFV19GVUxMEAIqZAoNUmVmdXNh",
+            "bENoYXJnZRIeChpSRUZVU0FMX0NIQVJHRV9VTlNQRUNJRklFRBAAEhoKFlJF",
+            "RlVTQUxfQ0hBUkdFX0NIQVJHRUQQARIXChNSRUZVU0FMX0NIQVJHRV9GUkVF",
+            "EAIq7gEKDU1vZGVsRXZpZGVuY2USHgoaTU9ERUxfRVZJREVOQ0VfVU5TUEVD",
+            "SUZJRUQQABIWChJNT0RFTF9FVklERU5DRV9SVU4QARIiCh5NT0RFTF9FVklE",
+            "RU5DRV9PRkZJQ0lBTF9DTElFTlQQAhIfChtNT0RFTF9FVklERU5DRV9PVEhF",
+            "Ul9DTElFTlQQAxIgChxNT0RFTF9FVklERU5DRV9TUEVDSUZJQ0FUSU9OEAQS",
+            "IAocTU9ERUxfRVZJREVOQ0VfQ09ORklHVVJBVElPThAFEhwKGE1PREVMX0VW",
+            "SURFTkNFX1BVQkxJU0hFUhAGKosBCgpNb2RlbFN0YWdlEhsKF01PREVMX1NU",
+            "QUdFX1VOU1BFQ0lGSUVEEAASFwoTTU9ERUxfU1RBR0VfUFJFVklFVxABEhYK",
+            "Ek1PREVMX1NUQUdFX0FDVElWRRACEhYKEk1PREVMX1NUQUdFX0VORElORxAD",
+            "EhcKE01PREVMX1NUQUdFX1JFVElSRUQQBDKGAwoMTW9kZWxTZXJ2aWNlEmIK",
+            "DUxpc3RQcm92aWRlcnMSJi5jZWxlc3RlLmltYWdlLnYxLkxpc3RQcm92aWRl",
+            "cnNSZXF1ZXN0GicuY2VsZXN0ZS5pbWFnZS52MS5MaXN0UHJvdmlkZXJzUmVz",
+            "cG9uc2UiABJZCgpMaXN0TW9kZWxzEiMuY2VsZXN0ZS5pbWFnZS52MS5MaXN0",
+            "TW9kZWxzUmVxdWVzdBokLmNlbGVzdGUuaW1hZ2UudjEuTGlzdE1vZGVsc1Jl",
+            "c3BvbnNlIgASUwoIR2V0TW9kZWwSIS5jZWxlc3RlLmltYWdlLnYxLkdldE1v",
+            "ZGVsUmVxdWVzdBoiLmNlbGVzdGUuaW1hZ2UudjEuR2V0TW9kZWxSZXNwb25z",
+            "ZSIAEmIKDUdldFNlcnZlckluZm8SJi5jZWxlc3RlLmltYWdlLnYxLkdldFNl",
+            "cnZlckluZm9SZXF1ZXN0GicuY2VsZXN0ZS5pbWFnZS52MS5HZXRTZXJ2ZXJJ",
+            "bmZvUmVzcG9uc2UiAEKPAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFn",
+            "ZS52MUIRTW9kZWxTZXJ2aWNlUHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3Rl",
+            "LWltYWdlL2NlbGVzdGUvY2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2lt",
+            "YWdldjGqAhBDZWxlc3RlLkltYWdlLlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
-          new pbr::FileDescriptor[] { global::Celeste.Image.V1.MoneyReflection.Descriptor, global::Celeste.Image.V1.OperationReflection.Descriptor, },
-          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ModelState), typeof(global::Celeste.Image.V1.ModelView), typeof(global::Celeste.Image.V1.ModelEvidence), typeof(global::Celeste.Image.V1.ModelStage), }, null, new pbr::GeneratedClrTypeInfo[] {
+          new pbr::FileDescriptor[] { global::Celeste.Image.V1.MoneyReflection.Descriptor, global::Celeste.Image.V1.OperationReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
+          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.ModelState), typeof(global::Celeste.Image.V1.ModelView), typeof(global::Celeste.Image.V1.RefusalCharge), typeof(global::Celeste.Image.V1.ModelEvidence), typeof(global::Celeste.Image.V1.ModelStage), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Provider), global::Celeste.Image.V1.Provider.Parser, new[]{ "Name", "DisplayName", "Configured", "Kind", "KeyVariable" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Model), global::Celeste.Image.V1.Model.Parser, new[]{ "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "SendsPreviews", "Parameters", "Lifecycle", "Prices", "Evidence" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Model), global::Celeste.Image.V1.Model.Parser, new[]{ "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "SendsPreviews", "Parameters", "Lifecycle", "Prices", "Evidence", "RefusalCharge" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ModelLifecycle), global::Celeste.Image.V1.ModelLifecycle.Parser, new[]{ "Stage", "EndsOn", "Replacement" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.PriceRule), global::Celeste.Image.V1.PriceRule.Parser, new[]{ "Unit", "Price", "Per", "Condition", "Source", "CheckedOn" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Parameter), global::Celeste.Image.V1.Parameter.Parser, new[]{ "Operation", "Path", "Title", "Help", "Required", "Advanced", "Text", "Integer", "Number", "Boolean", "Choice", "Size", "Image" }, new[]{ "Kind" }, null, null, null),
@@ -169,7 +175,7 @@ namespace Celeste.Image.V1 {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.GetModelResponse), global::Celeste.Image.V1.GetModelResponse.Parser, new[]{ "Model" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.GetServerInfoRequest), global::Celeste.Image.V1.GetServerInfoRequest.Parser, null, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.GetServerInfoResponse), global::Celeste.Image.V1.GetServerInfoResponse.Parser, new[]{ "Version", "Limits" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ServerLimits), global::Celeste.Image.V1.ServerLimits.Parser, new[]{ "RequestBytes", "InlineDefaultBytes", "InlineMaximumBytes", "ImageBytes", "ImagePixels", "ImageSide", "MediaTypes" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ServerLimits), global::Celeste.Image.V1.ServerLimits.Parser, new[]{ "RequestBytes", "InlineDefaultBytes", "InlineMaximumBytes", "ImageBytes", "ImagePixels", "ImageSide", "MediaTypes", "ReplayTime" }, null, null, null, null)
           }));
     }
     #endregion
@@ -218,6 +224,24 @@ namespace Celeste.Image.V1 {
     /// With all fields.
     /// </summary>
     [pbr::OriginalName("MODEL_VIEW_FULL")] Full = 2,
+  }
+
+  /// <summary>
+  /// Whether a refused request has to be paid.
+  /// </summary>
+  public enum RefusalCharge {
+    /// <summary>
+    /// Unknown: the provider does not say.
+    /// </summary>
+    [pbr::OriginalName("REFUSAL_CHARGE_UNSPECIFIED")] Unspecified = 0,
+    /// <summary>
+    /// It has to be paid.
+    /// </summary>
+    [pbr::OriginalName("REFUSAL_CHARGE_CHARGED")] Charged = 1,
+    /// <summary>
+    /// It costs nothing.
+    /// </summary>
+    [pbr::OriginalName("REFUSAL_CHARGE_FREE")] Free = 2,
   }
 
   /// <summary>
@@ -703,6 +727,7 @@ namespace Celeste.Image.V1 {
       lifecycle_ = other.lifecycle_ != null ? other.lifecycle_.Clone() : null;
       prices_ = other.prices_.Clone();
       evidence_ = other.evidence_;
+      refusalCharge_ = other.refusalCharge_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -962,6 +987,21 @@ namespace Celeste.Image.V1 {
       }
     }
 
+    /// <summary>Field number for the "refusal_charge" field.</summary>
+    public const int RefusalChargeFieldNumber = 18;
+    private global::Celeste.Image.V1.RefusalCharge refusalCharge_ = global::Celeste.Image.V1.RefusalCharge.Unspecified;
+    /// <summary>
+    /// Whether the provider charges a request that its safety system refuses.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.RefusalCharge RefusalCharge {
+      get { return refusalCharge_; }
+      set {
+        refusalCharge_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -994,6 +1034,7 @@ namespace Celeste.Image.V1 {
       if (!object.Equals(Lifecycle, other.Lifecycle)) return false;
       if(!prices_.Equals(other.prices_)) return false;
       if (Evidence != other.Evidence) return false;
+      if (RefusalCharge != other.RefusalCharge) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -1018,6 +1059,7 @@ namespace Celeste.Image.V1 {
       if (lifecycle_ != null) hash ^= Lifecycle.GetHashCode();
       hash ^= prices_.GetHashCode();
       if (Evidence != global::Celeste.Image.V1.ModelEvidence.Unspecified) hash ^= Evidence.GetHashCode();
+      if (RefusalCharge != global::Celeste.Image.V1.RefusalCharge.Unspecified) hash ^= RefusalCharge.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -1089,6 +1131,10 @@ namespace Celeste.Image.V1 {
         output.WriteEnum((int) Evidence);
       }
       edits_.WriteTo(output, _repeated_edits_codec);
+      if (RefusalCharge != global::Celeste.Image.V1.RefusalCharge.Unspecified) {
+        output.WriteRawTag(144, 1);
+        output.WriteEnum((int) RefusalCharge);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -1152,6 +1198,10 @@ namespace Celeste.Image.V1 {
         output.WriteEnum((int) Evidence);
       }
       edits_.WriteTo(ref output, _repeated_edits_codec);
+      if (RefusalCharge != global::Celeste.Image.V1.RefusalCharge.Unspecified) {
+        output.WriteRawTag(144, 1);
+        output.WriteEnum((int) RefusalCharge);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -1202,6 +1252,9 @@ namespace Celeste.Image.V1 {
       size += prices_.CalculateSize(_repeated_prices_codec);
       if (Evidence != global::Celeste.Image.V1.ModelEvidence.Unspecified) {
         size += 2 + pb::CodedOutputStream.ComputeEnumSize((int) Evidence);
+      }
+      if (RefusalCharge != global::Celeste.Image.V1.RefusalCharge.Unspecified) {
+        size += 2 + pb::CodedOutputStream.ComputeEnumSize((int) RefusalCharge);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -1258,6 +1311,9 @@ namespace Celeste.Image.V1 {
       prices_.Add(other.prices_);
       if (other.Evidence != global::Celeste.Image.V1.ModelEvidence.Unspecified) {
         Evidence = other.Evidence;
+      }
+      if (other.RefusalCharge != global::Celeste.Image.V1.RefusalCharge.Unspecified) {
+        RefusalCharge = other.RefusalCharge;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -1351,6 +1407,10 @@ namespace Celeste.Image.V1 {
             edits_.AddEntriesFrom(input, _repeated_edits_codec);
             break;
           }
+          case 144: {
+            RefusalCharge = (global::Celeste.Image.V1.RefusalCharge) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -1441,6 +1501,10 @@ namespace Celeste.Image.V1 {
           }
           case 138: {
             edits_.AddEntriesFrom(ref input, _repeated_edits_codec);
+            break;
+          }
+          case 144: {
+            RefusalCharge = (global::Celeste.Image.V1.RefusalCharge) input.ReadEnum();
             break;
           }
         }
@@ -7440,6 +7504,7 @@ namespace Celeste.Image.V1 {
       imagePixels_ = other.imagePixels_;
       imageSide_ = other.imageSide_;
       mediaTypes_ = other.mediaTypes_.Clone();
+      replayTime_ = other.replayTime_ != null ? other.replayTime_.Clone() : null;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -7553,6 +7618,21 @@ namespace Celeste.Image.V1 {
       get { return mediaTypes_; }
     }
 
+    /// <summary>Field number for the "replay_time" field.</summary>
+    public const int ReplayTimeFieldNumber = 8;
+    private global::Google.Protobuf.WellKnownTypes.Duration replayTime_;
+    /// <summary>
+    /// Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Google.Protobuf.WellKnownTypes.Duration ReplayTime {
+      get { return replayTime_; }
+      set {
+        replayTime_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -7575,6 +7655,7 @@ namespace Celeste.Image.V1 {
       if (ImagePixels != other.ImagePixels) return false;
       if (ImageSide != other.ImageSide) return false;
       if(!mediaTypes_.Equals(other.mediaTypes_)) return false;
+      if (!object.Equals(ReplayTime, other.ReplayTime)) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -7589,6 +7670,7 @@ namespace Celeste.Image.V1 {
       if (ImagePixels != 0) hash ^= ImagePixels.GetHashCode();
       if (ImageSide != 0) hash ^= ImageSide.GetHashCode();
       hash ^= mediaTypes_.GetHashCode();
+      if (replayTime_ != null) hash ^= ReplayTime.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -7632,6 +7714,10 @@ namespace Celeste.Image.V1 {
         output.WriteInt32(ImageSide);
       }
       mediaTypes_.WriteTo(output, _repeated_mediaTypes_codec);
+      if (replayTime_ != null) {
+        output.WriteRawTag(66);
+        output.WriteMessage(ReplayTime);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -7667,6 +7753,10 @@ namespace Celeste.Image.V1 {
         output.WriteInt32(ImageSide);
       }
       mediaTypes_.WriteTo(ref output, _repeated_mediaTypes_codec);
+      if (replayTime_ != null) {
+        output.WriteRawTag(66);
+        output.WriteMessage(ReplayTime);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -7696,6 +7786,9 @@ namespace Celeste.Image.V1 {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(ImageSide);
       }
       size += mediaTypes_.CalculateSize(_repeated_mediaTypes_codec);
+      if (replayTime_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(ReplayTime);
+      }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -7727,6 +7820,12 @@ namespace Celeste.Image.V1 {
         ImageSide = other.ImageSide;
       }
       mediaTypes_.Add(other.mediaTypes_);
+      if (other.replayTime_ != null) {
+        if (replayTime_ == null) {
+          ReplayTime = new global::Google.Protobuf.WellKnownTypes.Duration();
+        }
+        ReplayTime.MergeFrom(other.ReplayTime);
+      }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -7774,6 +7873,13 @@ namespace Celeste.Image.V1 {
             mediaTypes_.AddEntriesFrom(input, _repeated_mediaTypes_codec);
             break;
           }
+          case 66: {
+            if (replayTime_ == null) {
+              ReplayTime = new global::Google.Protobuf.WellKnownTypes.Duration();
+            }
+            input.ReadMessage(ReplayTime);
+            break;
+          }
         }
       }
     #endif
@@ -7819,6 +7925,13 @@ namespace Celeste.Image.V1 {
           }
           case 58: {
             mediaTypes_.AddEntriesFrom(ref input, _repeated_mediaTypes_codec);
+            break;
+          }
+          case 66: {
+            if (replayTime_ == null) {
+              ReplayTime = new global::Google.Protobuf.WellKnownTypes.Duration();
+            }
+            input.ReadMessage(ReplayTime);
             break;
           }
         }

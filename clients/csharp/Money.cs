@@ -27,26 +27,60 @@ namespace Celeste.Image.V1 {
             "ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdl",
             "LnYxGh5nb29nbGUvcHJvdG9idWYvZHVyYXRpb24ucHJvdG8iQgoFTW9uZXkS",
             "IwoNY3VycmVuY3lfY29kZRgBIAEoCVIMY3VycmVuY3lDb2RlEhQKBW5hbm9z",
-            "GAIgASgDUgVuYW5vcyI2CghRdWFudGl0eRISCgR1bml0GAEgASgJUgR1bml0",
-            "EhYKBmFtb3VudBgCIAEoAVIGYW1vdW50IrEBCgVVc2FnZRIWCgZpbWFnZXMY",
-            "ASABKAVSBmltYWdlcxIeCgptZWdhcGl4ZWxzGAIgASgBUgptZWdhcGl4ZWxz",
-            "EjwKDGNvbXB1dGVfdGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJh",
-            "dGlvblILY29tcHV0ZVRpbWUSMgoGYmlsbGVkGAQgAygLMhouY2VsZXN0ZS5p",
-            "bWFnZS52MS5RdWFudGl0eVIGYmlsbGVkQogBCh9pby5naXRodWIuY2VsZXN0",
-            "ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2Vs",
-            "ZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92",
-            "MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z"));
+            "GAIgASgDUgVuYW5vcyJMCghRdWFudGl0eRISCgR1bml0GAEgASgJUgR1bml0",
+            "EhYKBmFtb3VudBgCIAEoAVIGYW1vdW50EhQKBW1vZGVsGAMgASgJUgVtb2Rl",
+            "bCLKAQoEQ29zdBIxCgdzZXR0bGVkGAEgASgLMhcuY2VsZXN0ZS5pbWFnZS52",
+            "MS5Nb25leVIHc2V0dGxlZBI1Cgl1bmNlcnRhaW4YAiABKAsyFy5jZWxlc3Rl",
+            "LmltYWdlLnYxLk1vbmV5Ugl1bmNlcnRhaW4SMQoFYmFzaXMYAyABKA4yGy5j",
+            "ZWxlc3RlLmltYWdlLnYxLkNvc3RCYXNpc1IFYmFzaXMSJQoOdW5wcmljZWRf",
+            "Y2FsbHMYBCABKAVSDXVucHJpY2VkQ2FsbHMisQEKBVVzYWdlEhYKBmltYWdl",
+            "cxgBIAEoBVIGaW1hZ2VzEh4KCm1lZ2FwaXhlbHMYAiABKAFSCm1lZ2FwaXhl",
+            "bHMSPAoMY29tcHV0ZV90aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1",
+            "cmF0aW9uUgtjb21wdXRlVGltZRIyCgZiaWxsZWQYBCADKAsyGi5jZWxlc3Rl",
+            "LmltYWdlLnYxLlF1YW50aXR5UgZiaWxsZWQqdQoJQ29zdEJhc2lzEhoKFkNP",
+            "U1RfQkFTSVNfVU5TUEVDSUZJRUQQABIXChNDT1NUX0JBU0lTX1JFUE9SVEVE",
+            "EAESGQoVQ09TVF9CQVNJU19DQUxDVUxBVEVEEAISGAoUQ09TVF9CQVNJU19F",
+            "U1RJTUFURUQQA0KIAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFnZS52",
+            "MUIKTW9uZXlQcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2Vs",
+            "ZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENl",
+            "bGVzdGUuSW1hZ2UuVjFiBnByb3RvMw=="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Google.Protobuf.WellKnownTypes.DurationReflection.Descriptor, },
-          new pbr::GeneratedClrTypeInfo(null, null, new pbr::GeneratedClrTypeInfo[] {
+          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.CostBasis), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Money), global::Celeste.Image.V1.Money.Parser, new[]{ "CurrencyCode", "Nanos" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Quantity), global::Celeste.Image.V1.Quantity.Parser, new[]{ "Unit", "Amount" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Quantity), global::Celeste.Image.V1.Quantity.Parser, new[]{ "Unit", "Amount", "Model" }, null, null, null, null),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Cost), global::Celeste.Image.V1.Cost.Parser, new[]{ "Settled", "Uncertain", "Basis", "UnpricedCalls" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Usage), global::Celeste.Image.V1.Usage.Parser, new[]{ "Images", "Megapixels", "ComputeTime", "Billed" }, null, null, null, null)
           }));
     }
     #endregion
 
   }
+  #region Enums
+  /// <summary>
+  /// Origin of a settled amount.
+  /// </summary>
+  public enum CostBasis {
+    /// <summary>
+    /// Nothing is settled yet, or the amount is unknown.
+    /// </summary>
+    [pbr::OriginalName("COST_BASIS_UNSPECIFIED")] Unspecified = 0,
+    /// <summary>
+    /// The provider named the amount.
+    /// </summary>
+    [pbr::OriginalName("COST_BASIS_REPORTED")] Reported = 1,
+    /// <summary>
+    /// The server multiplied the quantities that the provider counted by the model's price rules.
+    /// </summary>
+    [pbr::OriginalName("COST_BASIS_CALCULATED")] Calculated = 2,
+    /// <summary>
+    /// The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say.
+    /// </summary>
+    [pbr::OriginalName("COST_BASIS_ESTIMATED")] Estimated = 3,
+  }
+
+  #endregion
+
   #region Messages
   /// <summary>
   /// An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
@@ -332,6 +366,7 @@ namespace Celeste.Image.V1 {
     public Quantity(Quantity other) : this() {
       unit_ = other.unit_;
       amount_ = other.amount_;
+      model_ = other.model_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -371,6 +406,21 @@ namespace Celeste.Image.V1 {
       }
     }
 
+    /// <summary>Field number for the "model" field.</summary>
+    public const int ModelFieldNumber = 3;
+    private string model_ = "";
+    /// <summary>
+    /// Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public string Model {
+      get { return model_; }
+      set {
+        model_ = pb::ProtoPreconditions.CheckNotNull(value, "value");
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -388,6 +438,7 @@ namespace Celeste.Image.V1 {
       }
       if (Unit != other.Unit) return false;
       if (!pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.Equals(Amount, other.Amount)) return false;
+      if (Model != other.Model) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -397,6 +448,7 @@ namespace Celeste.Image.V1 {
       int hash = 1;
       if (Unit.Length != 0) hash ^= Unit.GetHashCode();
       if (Amount != 0D) hash ^= pbc::ProtobufEqualityComparers.BitwiseDoubleEqualityComparer.GetHashCode(Amount);
+      if (Model.Length != 0) hash ^= Model.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -423,6 +475,10 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(17);
         output.WriteDouble(Amount);
       }
+      if (Model.Length != 0) {
+        output.WriteRawTag(26);
+        output.WriteString(Model);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -441,6 +497,10 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(17);
         output.WriteDouble(Amount);
       }
+      if (Model.Length != 0) {
+        output.WriteRawTag(26);
+        output.WriteString(Model);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -456,6 +516,9 @@ namespace Celeste.Image.V1 {
       }
       if (Amount != 0D) {
         size += 1 + 8;
+      }
+      if (Model.Length != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeStringSize(Model);
       }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
@@ -474,6 +537,9 @@ namespace Celeste.Image.V1 {
       }
       if (other.Amount != 0D) {
         Amount = other.Amount;
+      }
+      if (other.Model.Length != 0) {
+        Model = other.Model;
       }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
@@ -500,6 +566,10 @@ namespace Celeste.Image.V1 {
           }
           case 17: {
             Amount = input.ReadDouble();
+            break;
+          }
+          case 26: {
+            Model = input.ReadString();
             break;
           }
         }
@@ -529,6 +599,354 @@ namespace Celeste.Image.V1 {
             Amount = input.ReadDouble();
             break;
           }
+          case 26: {
+            Model = input.ReadString();
+            break;
+          }
+        }
+      }
+    }
+    #endif
+
+  }
+
+  /// <summary>
+  /// Cost of work in one currency. An unset amount is unknown; it is never 0 for that reason. Amounts in different
+  /// currencies are never added: there is one Cost per currency.
+  /// </summary>
+  [global::System.Diagnostics.DebuggerDisplayAttribute("{ToString(),nq}")]
+  public sealed partial class Cost : pb::IMessage<Cost>
+  #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      , pb::IBufferMessage
+  #endif
+  {
+    private static readonly pb::MessageParser<Cost> _parser = new pb::MessageParser<Cost>(() => new Cost());
+    private pb::UnknownFieldSet _unknownFields;
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pb::MessageParser<Cost> Parser { get { return _parser; } }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public static pbr::MessageDescriptor Descriptor {
+      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[2]; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    pbr::MessageDescriptor pb::IMessage.Descriptor {
+      get { return Descriptor; }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Cost() {
+      OnConstruction();
+    }
+
+    partial void OnConstruction();
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Cost(Cost other) : this() {
+      settled_ = other.settled_ != null ? other.settled_.Clone() : null;
+      uncertain_ = other.uncertain_ != null ? other.uncertain_.Clone() : null;
+      basis_ = other.basis_;
+      unpricedCalls_ = other.unpricedCalls_;
+      _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public Cost Clone() {
+      return new Cost(this);
+    }
+
+    /// <summary>Field number for the "settled" field.</summary>
+    public const int SettledFieldNumber = 1;
+    private global::Celeste.Image.V1.Money settled_;
+    /// <summary>
+    /// Amount that has to be paid for work that has ended. Of several calls, the sum of the known amounts.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.Money Settled {
+      get { return settled_; }
+      set {
+        settled_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "uncertain" field.</summary>
+    public const int UncertainFieldNumber = 2;
+    private global::Celeste.Image.V1.Money uncertain_;
+    /// <summary>
+    /// Amount that may have to be paid as well, for work that has not ended or whose outcome is unknown.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.Money Uncertain {
+      get { return uncertain_; }
+      set {
+        uncertain_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "basis" field.</summary>
+    public const int BasisFieldNumber = 3;
+    private global::Celeste.Image.V1.CostBasis basis_ = global::Celeste.Image.V1.CostBasis.Unspecified;
+    /// <summary>
+    /// Origin of `settled`. Of a sum, the least certain one.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.CostBasis Basis {
+      get { return basis_; }
+      set {
+        basis_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "unpriced_calls" field.</summary>
+    public const int UnpricedCallsFieldNumber = 4;
+    private int unpricedCalls_;
+    /// <summary>
+    /// Calls whose amount is unknown: there is no price, or it is unknown whether the provider charges them. `settled` and
+    /// `uncertain` are without them.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int UnpricedCalls {
+      get { return unpricedCalls_; }
+      set {
+        unpricedCalls_ = value;
+      }
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override bool Equals(object other) {
+      return Equals(other as Cost);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public bool Equals(Cost other) {
+      if (ReferenceEquals(other, null)) {
+        return false;
+      }
+      if (ReferenceEquals(other, this)) {
+        return true;
+      }
+      if (!object.Equals(Settled, other.Settled)) return false;
+      if (!object.Equals(Uncertain, other.Uncertain)) return false;
+      if (Basis != other.Basis) return false;
+      if (UnpricedCalls != other.UnpricedCalls) return false;
+      return Equals(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override int GetHashCode() {
+      int hash = 1;
+      if (settled_ != null) hash ^= Settled.GetHashCode();
+      if (uncertain_ != null) hash ^= Uncertain.GetHashCode();
+      if (Basis != global::Celeste.Image.V1.CostBasis.Unspecified) hash ^= Basis.GetHashCode();
+      if (UnpricedCalls != 0) hash ^= UnpricedCalls.GetHashCode();
+      if (_unknownFields != null) {
+        hash ^= _unknownFields.GetHashCode();
+      }
+      return hash;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public override string ToString() {
+      return pb::JsonFormatter.ToDiagnosticString(this);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void WriteTo(pb::CodedOutputStream output) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      output.WriteRawMessage(this);
+    #else
+      if (settled_ != null) {
+        output.WriteRawTag(10);
+        output.WriteMessage(Settled);
+      }
+      if (uncertain_ != null) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Uncertain);
+      }
+      if (Basis != global::Celeste.Image.V1.CostBasis.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) Basis);
+      }
+      if (UnpricedCalls != 0) {
+        output.WriteRawTag(32);
+        output.WriteInt32(UnpricedCalls);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(output);
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalWriteTo(ref pb::WriteContext output) {
+      if (settled_ != null) {
+        output.WriteRawTag(10);
+        output.WriteMessage(Settled);
+      }
+      if (uncertain_ != null) {
+        output.WriteRawTag(18);
+        output.WriteMessage(Uncertain);
+      }
+      if (Basis != global::Celeste.Image.V1.CostBasis.Unspecified) {
+        output.WriteRawTag(24);
+        output.WriteEnum((int) Basis);
+      }
+      if (UnpricedCalls != 0) {
+        output.WriteRawTag(32);
+        output.WriteInt32(UnpricedCalls);
+      }
+      if (_unknownFields != null) {
+        _unknownFields.WriteTo(ref output);
+      }
+    }
+    #endif
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public int CalculateSize() {
+      int size = 0;
+      if (settled_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Settled);
+      }
+      if (uncertain_ != null) {
+        size += 1 + pb::CodedOutputStream.ComputeMessageSize(Uncertain);
+      }
+      if (Basis != global::Celeste.Image.V1.CostBasis.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) Basis);
+      }
+      if (UnpricedCalls != 0) {
+        size += 1 + pb::CodedOutputStream.ComputeInt32Size(UnpricedCalls);
+      }
+      if (_unknownFields != null) {
+        size += _unknownFields.CalculateSize();
+      }
+      return size;
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(Cost other) {
+      if (other == null) {
+        return;
+      }
+      if (other.settled_ != null) {
+        if (settled_ == null) {
+          Settled = new global::Celeste.Image.V1.Money();
+        }
+        Settled.MergeFrom(other.Settled);
+      }
+      if (other.uncertain_ != null) {
+        if (uncertain_ == null) {
+          Uncertain = new global::Celeste.Image.V1.Money();
+        }
+        Uncertain.MergeFrom(other.Uncertain);
+      }
+      if (other.Basis != global::Celeste.Image.V1.CostBasis.Unspecified) {
+        Basis = other.Basis;
+      }
+      if (other.UnpricedCalls != 0) {
+        UnpricedCalls = other.UnpricedCalls;
+      }
+      _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
+    }
+
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public void MergeFrom(pb::CodedInputStream input) {
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+      input.ReadRawMessage(this);
+    #else
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, input);
+            break;
+          case 10: {
+            if (settled_ == null) {
+              Settled = new global::Celeste.Image.V1.Money();
+            }
+            input.ReadMessage(Settled);
+            break;
+          }
+          case 18: {
+            if (uncertain_ == null) {
+              Uncertain = new global::Celeste.Image.V1.Money();
+            }
+            input.ReadMessage(Uncertain);
+            break;
+          }
+          case 24: {
+            Basis = (global::Celeste.Image.V1.CostBasis) input.ReadEnum();
+            break;
+          }
+          case 32: {
+            UnpricedCalls = input.ReadInt32();
+            break;
+          }
+        }
+      }
+    #endif
+    }
+
+    #if !GOOGLE_PROTOBUF_REFSTRUCT_COMPATIBILITY_MODE
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    void pb::IBufferMessage.InternalMergeFrom(ref pb::ParseContext input) {
+      uint tag;
+      while ((tag = input.ReadTag()) != 0) {
+      if ((tag & 7) == 4) {
+        // Abort on any end group tag.
+        return;
+      }
+      switch(tag) {
+          default:
+            _unknownFields = pb::UnknownFieldSet.MergeFieldFrom(_unknownFields, ref input);
+            break;
+          case 10: {
+            if (settled_ == null) {
+              Settled = new global::Celeste.Image.V1.Money();
+            }
+            input.ReadMessage(Settled);
+            break;
+          }
+          case 18: {
+            if (uncertain_ == null) {
+              Uncertain = new global::Celeste.Image.V1.Money();
+            }
+            input.ReadMessage(Uncertain);
+            break;
+          }
+          case 24: {
+            Basis = (global::Celeste.Image.V1.CostBasis) input.ReadEnum();
+            break;
+          }
+          case 32: {
+            UnpricedCalls = input.ReadInt32();
+            break;
+          }
         }
       }
     }
@@ -554,7 +972,7 @@ namespace Celeste.Image.V1 {
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public static pbr::MessageDescriptor Descriptor {
-      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[2]; }
+      get { return global::Celeste.Image.V1.MoneyReflection.Descriptor.MessageTypes[3]; }
     }
 
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
@@ -638,8 +1056,8 @@ namespace Celeste.Image.V1 {
         = pb::FieldCodec.ForMessage(34, global::Celeste.Image.V1.Quantity.Parser);
     private readonly pbc::RepeatedField<global::Celeste.Image.V1.Quantity> billed_ = new pbc::RepeatedField<global::Celeste.Image.V1.Quantity>();
     /// <summary>
-    /// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-    /// did not say.
+    /// Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+    /// they did not say.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]

@@ -98,70 +98,82 @@ namespace Celeste.Image.V1 {
             "ZWxlc3RlLmltYWdlLnYxLlVwc2NhbGVSZXF1ZXN0SABSB3Vwc2NhbGUSPAoH",
             "YW5hbHl6ZRgEIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHl6ZVJlcXVl",
             "c3RIAFIHYW5hbHl6ZUIICgRraW5kEgAiNAoHUm91dGluZxIpCg9mYWxsYmFj",
-            "a19tb2RlbHMYASADKAlCAFIOZmFsbGJhY2tNb2RlbHMi3AQKDlJlcXVlc3RP",
+            "a19tb2RlbHMYASADKAlCAFIOZmFsbGJhY2tNb2RlbHMinQYKDlJlcXVlc3RP",
             "cHRpb25zEj4KCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmltYWdlLnYx",
             "LlN0cmljdG5lc3NCAFIKc3RyaWN0bmVzcxJiChBwcm92aWRlcl9vcHRpb25z",
             "GAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucy5Qcm92",
             "aWRlck9wdGlvbnNFbnRyeUIAUg9wcm92aWRlck9wdGlvbnMSMwoSaW5saW5l",
             "X2xpbWl0X2J5dGVzGAMgASgFQgBIAFIQaW5saW5lTGltaXRCeXRlc4gBARIl",
-            "Cg1wcmV2aWV3X2NvdW50GAQgASgFQgBSDHByZXZpZXdDb3VudBIzCgdyb3V0",
-            "aW5nGAYgASgLMhkuY2VsZXN0ZS5pbWFnZS52MS5Sb3V0aW5nUgdyb3V0aW5n",
-            "EhsKCGVuZF91c2VyGAkgASgJQgBSB2VuZFVzZXISSwoPb3V0cHV0X21ldGFk",
-            "YXRhGAsgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5PdXRwdXRNZXRhZGF0YUIA",
-            "Ug5vdXRwdXRNZXRhZGF0YRImCgxlbWJlZF9yZWNpcGUYDCABKAhIAVILZW1i",
-            "ZWRSZWNpcGWIAQEaWwoUUHJvdmlkZXJPcHRpb25zRW50cnkSEAoDa2V5GAEg",
-            "ASgJUgNrZXkSLQoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3Ry",
-            "dWN0UgV2YWx1ZToCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IPCg1fZW1i",
-            "ZWRfcmVjaXBlIr0CCgxGaWRlbGl0eUxpbmUSEgoEcGF0aBgBIAEoCVIEcGF0",
-            "aBI7CgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5GaWRlbGl0",
-            "eU91dGNvbWVSB291dGNvbWUSLAoFYXNrZWQYAyABKAsyFi5nb29nbGUucHJv",
-            "dG9idWYuVmFsdWVSBWFza2VkEioKBHNlbnQYBCABKAsyFi5nb29nbGUucHJv",
-            "dG9idWYuVmFsdWVSBHNlbnQSMgoIbWVhc3VyZWQYBSABKAsyFi5nb29nbGUu",
-            "cHJvdG9idWYuVmFsdWVSCG1lYXN1cmVkEhgKB21lc3NhZ2UYBiABKAlSB21l",
-            "c3NhZ2USJAoLaW1hZ2VfaW5kZXgYByABKAVIAFIKaW1hZ2VJbmRleIgBAUIO",
-            "CgxfaW1hZ2VfaW5kZXgiUAoMSW1hZ2VGYWlsdXJlEhQKBWluZGV4GAEgASgF",
-            "UgVpbmRleBIqCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c1IG",
-            "c3RhdHVzIpUDCg9PcGVyYXRpb25SZXN1bHQSHQoKcmVxdWVzdF9pZBgBIAEo",
-            "CVIJcmVxdWVzdElkEhQKBW1vZGVsGAIgASgJUgVtb2RlbBI1CgZpbWFnZXMY",
-            "AyADKAsyHS5jZWxlc3RlLmltYWdlLnYxLkltYWdlT3V0cHV0UgZpbWFnZXMS",
-            "OgoIZmFpbHVyZXMYBCADKAsyHi5jZWxlc3RlLmltYWdlLnYxLkltYWdlRmFp",
-            "bHVyZVIIZmFpbHVyZXMSNgoIYW5hbHlzaXMYBSABKAsyGi5jZWxlc3RlLmlt",
-            "YWdlLnYxLkFuYWx5c2lzUghhbmFseXNpcxI6CghmaWRlbGl0eRgGIAMoCzIe",
-            "LmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlMaW5lUghmaWRlbGl0eRItCgV1",
-            "c2FnZRgHIAEoCzIXLmNlbGVzdGUuaW1hZ2UudjEuVXNhZ2VSBXVzYWdlEjcK",
-            "BnNhZmV0eRgIIAMoCzIfLmNlbGVzdGUuaW1hZ2UudjEuU2FmZXR5VmVyZGlj",
-            "dFIGc2FmZXR5KnwKC1Vwc2NhbGVNb2RlEhwKGFVQU0NBTEVfTU9ERV9VTlNQ",
-            "RUNJRklFRBAAEhUKEVVQU0NBTEVfTU9ERV9GQVNUEAESHQoZVVBTQ0FMRV9N",
-            "T0RFX0NPTlNFUlZBVElWRRACEhkKFVVQU0NBTEVfTU9ERV9DUkVBVElWRRAD",
-            "Kp0BCg1PcGVyYXRpb25LaW5kEh4KGk9QRVJBVElPTl9LSU5EX1VOU1BFQ0lG",
-            "SUVEEAASGwoXT1BFUkFUSU9OX0tJTkRfR0VORVJBVEUQARIXChNPUEVSQVRJ",
-            "T05fS0lORF9FRElUEAISGgoWT1BFUkFUSU9OX0tJTkRfVVBTQ0FMRRADEhoK",
-            "Fk9QRVJBVElPTl9LSU5EX0FOQUxZWkUQBCpbCgpTdHJpY3RuZXNzEhoKFlNU",
-            "UklDVE5FU1NfVU5TUEVDSUZJRUQQABIaChZTVFJJQ1RORVNTX0JFU1RfRUZG",
-            "T1JUEAESFQoRU1RSSUNUTkVTU19TVFJJQ1QQAipmCg5PdXRwdXRNZXRhZGF0",
-            "YRIfChtPVVRQVVRfTUVUQURBVEFfVU5TUEVDSUZJRUQQABIYChRPVVRQVVRf",
-            "TUVUQURBVEFfS0VFUBABEhkKFU9VVFBVVF9NRVRBREFUQV9TVFJJUBACKs0B",
-            "Cg9GaWRlbGl0eU91dGNvbWUSIAocRklERUxJVFlfT1VUQ09NRV9VTlNQRUNJ",
-            "RklFRBAAEhwKGEZJREVMSVRZX09VVENPTUVfSE9OT1JFRBABEh0KGUZJREVM",
-            "SVRZX09VVENPTUVfQURKVVNURUQQAhIdChlGSURFTElUWV9PVVRDT01FX0VN",
-            "VUxBVEVEEAMSHAoYRklERUxJVFlfT1VUQ09NRV9EUk9QUEVEEAQSHgoaRklE",
-            "RUxJVFlfT1VUQ09NRV9ERUZBVUxURUQQBUKMAQofaW8uZ2l0aHViLmNlbGVz",
-            "dGVpbWFnZS5pbWFnZS52MUIOT3BlcmF0aW9uUHJvdG9QAVpEZ2l0aHViLmNv",
-            "bS9jZWxlc3RlLWltYWdlL2NlbGVzdGUvY2xpZW50cy9nby9jZWxlc3RlL2lt",
-            "YWdlL3YxO2ltYWdldjGqAhBDZWxlc3RlLkltYWdlLlYxYgZwcm90bzM="));
+            "Cg1wcmV2aWV3X2NvdW50GAQgASgFQgBSDHByZXZpZXdDb3VudBJGCgZsYWJl",
+            "bHMYBSADKAsyLC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zLkxh",
+            "YmVsc0VudHJ5QgBSBmxhYmVscxIzCgdyb3V0aW5nGAYgASgLMhkuY2VsZXN0",
+            "ZS5pbWFnZS52MS5Sb3V0aW5nUgdyb3V0aW5nEjwKCmNhY2hlX21vZGUYCCAB",
+            "KA4yGy5jZWxlc3RlLmltYWdlLnYxLkNhY2hlTW9kZUIAUgljYWNoZU1vZGUS",
+            "GwoIZW5kX3VzZXIYCSABKAlCAFIHZW5kVXNlchJLCg9vdXRwdXRfbWV0YWRh",
+            "dGEYCyABKA4yIC5jZWxlc3RlLmltYWdlLnYxLk91dHB1dE1ldGFkYXRhQgBS",
+            "Dm91dHB1dE1ldGFkYXRhEiYKDGVtYmVkX3JlY2lwZRgMIAEoCEgBUgtlbWJl",
+            "ZFJlY2lwZYgBARpbChRQcm92aWRlck9wdGlvbnNFbnRyeRIQCgNrZXkYASAB",
+            "KAlSA2tleRItCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1",
+            "Y3RSBXZhbHVlOgI4ARo5CgtMYWJlbHNFbnRyeRIQCgNrZXkYASABKAlSA2tl",
+            "eRIUCgV2YWx1ZRgCIAEoCVIFdmFsdWU6AjgBQhUKE19pbmxpbmVfbGltaXRf",
+            "Ynl0ZXNCDwoNX2VtYmVkX3JlY2lwZSK9AgoMRmlkZWxpdHlMaW5lEhIKBHBh",
+            "dGgYASABKAlSBHBhdGgSOwoHb3V0Y29tZRgCIAEoDjIhLmNlbGVzdGUuaW1h",
+            "Z2UudjEuRmlkZWxpdHlPdXRjb21lUgdvdXRjb21lEiwKBWFza2VkGAMgASgL",
+            "MhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlUgVhc2tlZBIqCgRzZW50GAQgASgL",
+            "MhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlUgRzZW50EjIKCG1lYXN1cmVkGAUg",
+            "ASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlUghtZWFzdXJlZBIYCgdtZXNz",
+            "YWdlGAYgASgJUgdtZXNzYWdlEiQKC2ltYWdlX2luZGV4GAcgASgFSABSCmlt",
+            "YWdlSW5kZXiIAQFCDgoMX2ltYWdlX2luZGV4IlAKDEltYWdlRmFpbHVyZRIU",
+            "CgVpbmRleBgBIAEoBVIFaW5kZXgSKgoGc3RhdHVzGAIgASgLMhIuZ29vZ2xl",
+            "LnJwYy5TdGF0dXNSBnN0YXR1cyL7AwoPT3BlcmF0aW9uUmVzdWx0Eh0KCnJl",
+            "cXVlc3RfaWQYASABKAlSCXJlcXVlc3RJZBIUCgVtb2RlbBgCIAEoCVIFbW9k",
+            "ZWwSNQoGaW1hZ2VzGAMgAygLMh0uY2VsZXN0ZS5pbWFnZS52MS5JbWFnZU91",
+            "dHB1dFIGaW1hZ2VzEjoKCGZhaWx1cmVzGAQgAygLMh4uY2VsZXN0ZS5pbWFn",
+            "ZS52MS5JbWFnZUZhaWx1cmVSCGZhaWx1cmVzEjYKCGFuYWx5c2lzGAUgASgL",
+            "MhouY2VsZXN0ZS5pbWFnZS52MS5BbmFseXNpc1IIYW5hbHlzaXMSOgoIZmlk",
+            "ZWxpdHkYBiADKAsyHi5jZWxlc3RlLmltYWdlLnYxLkZpZGVsaXR5TGluZVII",
+            "ZmlkZWxpdHkSLQoFdXNhZ2UYByABKAsyFy5jZWxlc3RlLmltYWdlLnYxLlVz",
+            "YWdlUgV1c2FnZRI3CgZzYWZldHkYCCADKAsyHy5jZWxlc3RlLmltYWdlLnYx",
+            "LlNhZmV0eVZlcmRpY3RSBnNhZmV0eRIsCgVjb3N0cxgJIAMoCzIWLmNlbGVz",
+            "dGUuaW1hZ2UudjEuQ29zdFIFY29zdHMSNgoGc291cmNlGAsgASgOMh4uY2Vs",
+            "ZXN0ZS5pbWFnZS52MS5SZXN1bHRTb3VyY2VSBnNvdXJjZSp8CgtVcHNjYWxl",
+            "TW9kZRIcChhVUFNDQUxFX01PREVfVU5TUEVDSUZJRUQQABIVChFVUFNDQUxF",
+            "X01PREVfRkFTVBABEh0KGVVQU0NBTEVfTU9ERV9DT05TRVJWQVRJVkUQAhIZ",
+            "ChVVUFNDQUxFX01PREVfQ1JFQVRJVkUQAyqdAQoNT3BlcmF0aW9uS2luZBIe",
+            "ChpPUEVSQVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhsKF09QRVJBVElPTl9L",
+            "SU5EX0dFTkVSQVRFEAESFwoTT1BFUkFUSU9OX0tJTkRfRURJVBACEhoKFk9Q",
+            "RVJBVElPTl9LSU5EX1VQU0NBTEUQAxIaChZPUEVSQVRJT05fS0lORF9BTkFM",
+            "WVpFEAQqWwoKU3RyaWN0bmVzcxIaChZTVFJJQ1RORVNTX1VOU1BFQ0lGSUVE",
+            "EAASGgoWU1RSSUNUTkVTU19CRVNUX0VGRk9SVBABEhUKEVNUUklDVE5FU1Nf",
+            "U1RSSUNUEAIqZgoOT3V0cHV0TWV0YWRhdGESHwobT1VUUFVUX01FVEFEQVRB",
+            "X1VOU1BFQ0lGSUVEEAASGAoUT1VUUFVUX01FVEFEQVRBX0tFRVAQARIZChVP",
+            "VVRQVVRfTUVUQURBVEFfU1RSSVAQAirNAQoPRmlkZWxpdHlPdXRjb21lEiAK",
+            "HEZJREVMSVRZX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhGSURFTElUWV9P",
+            "VVRDT01FX0hPTk9SRUQQARIdChlGSURFTElUWV9PVVRDT01FX0FESlVTVEVE",
+            "EAISHQoZRklERUxJVFlfT1VUQ09NRV9FTVVMQVRFRBADEhwKGEZJREVMSVRZ",
+            "X09VVENPTUVfRFJPUFBFRBAEEh4KGkZJREVMSVRZX09VVENPTUVfREVGQVVM",
+            "VEVEEAUqewoMUmVzdWx0U291cmNlEh0KGVJFU1VMVF9TT1VSQ0VfVU5TUEVD",
+            "SUZJRUQQABIWChJSRVNVTFRfU09VUkNFX01BREUQARIaChZSRVNVTFRfU09V",
+            "UkNFX1JFUExBWUVEEAISGAoUUkVTVUxUX1NPVVJDRV9DQUNIRUQQAypqCglD",
+            "YWNoZU1vZGUSGgoWQ0FDSEVfTU9ERV9VTlNQRUNJRklFRBAAEhIKDkNBQ0hF",
+            "X01PREVfVVNFEAESFgoSQ0FDSEVfTU9ERV9SRUZSRVNIEAISFQoRQ0FDSEVf",
+            "TU9ERV9CWVBBU1MQA0KMAQofaW8uZ2l0aHViLmNlbGVzdGVpbWFnZS5pbWFn",
+            "ZS52MUIOT3BlcmF0aW9uUHJvdG9QAVpEZ2l0aHViLmNvbS9jZWxlc3RlLWlt",
+            "YWdlL2NlbGVzdGUvY2xpZW50cy9nby9jZWxlc3RlL2ltYWdlL3YxO2ltYWdl",
+            "djGqAhBDZWxlc3RlLkltYWdlLlYxYgZwcm90bzM="));
       descriptor = pbr::FileDescriptor.FromGeneratedCode(descriptorData,
           new pbr::FileDescriptor[] { global::Celeste.Image.V1.AnalysisReflection.Descriptor, global::Celeste.Image.V1.EditReflection.Descriptor, global::Celeste.Image.V1.ImageReflection.Descriptor, global::Celeste.Image.V1.MoneyReflection.Descriptor, global::Celeste.Image.V1.SafetyReflection.Descriptor, global::Google.Protobuf.WellKnownTypes.StructReflection.Descriptor, global::Google.Rpc.StatusReflection.Descriptor, },
-          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.UpscaleMode), typeof(global::Celeste.Image.V1.OperationKind), typeof(global::Celeste.Image.V1.Strictness), typeof(global::Celeste.Image.V1.OutputMetadata), typeof(global::Celeste.Image.V1.FidelityOutcome), }, null, new pbr::GeneratedClrTypeInfo[] {
+          new pbr::GeneratedClrTypeInfo(new[] {typeof(global::Celeste.Image.V1.UpscaleMode), typeof(global::Celeste.Image.V1.OperationKind), typeof(global::Celeste.Image.V1.Strictness), typeof(global::Celeste.Image.V1.OutputMetadata), typeof(global::Celeste.Image.V1.FidelityOutcome), typeof(global::Celeste.Image.V1.ResultSource), typeof(global::Celeste.Image.V1.CacheMode), }, null, new pbr::GeneratedClrTypeInfo[] {
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.GenerateRequest), global::Celeste.Image.V1.GenerateRequest.Parser, new[]{ "RequestId", "Model", "Options", "Prompt", "NegativePrompt", "Size", "Count", "Seed", "OutputMediaType", "References", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt" }, new[]{ "Seed", "RewritePrompt" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.EditRequest), global::Celeste.Image.V1.EditRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Seed", "References", "NegativePrompt", "Size", "Count", "OutputMediaType", "Quality", "Background", "OutputQuality", "Style", "RewritePrompt", "Erase", "Inpaint", "Outpaint", "Instruct", "ReplaceBackground", "RemoveBackground", "Restyle", "Recolor", "SearchReplace", "Relight", "Vary", "Control" }, new[]{ "Kind", "Seed", "RewritePrompt" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.UpscaleRequest), global::Celeste.Image.V1.UpscaleRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Factor", "Size", "Mode", "OutputMediaType", "Prompt", "Creativity", "Seed", "Style" }, new[]{ "Creativity", "Seed" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.AnalyzeRequest), global::Celeste.Image.V1.AnalyzeRequest.Parser, new[]{ "RequestId", "Model", "Options", "Image", "Kinds" }, null, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Operation), global::Celeste.Image.V1.Operation.Parser, new[]{ "Generate", "Edit", "Upscale", "Analyze" }, new[]{ "Kind" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.Routing), global::Celeste.Image.V1.Routing.Parser, new[]{ "FallbackModels" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.RequestOptions), global::Celeste.Image.V1.RequestOptions.Parser, new[]{ "Strictness", "ProviderOptions", "InlineLimitBytes", "PreviewCount", "Routing", "EndUser", "OutputMetadata", "EmbedRecipe" }, new[]{ "InlineLimitBytes", "EmbedRecipe" }, null, null, new pbr::GeneratedClrTypeInfo[] { null, }),
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.RequestOptions), global::Celeste.Image.V1.RequestOptions.Parser, new[]{ "Strictness", "ProviderOptions", "InlineLimitBytes", "PreviewCount", "Labels", "Routing", "CacheMode", "EndUser", "OutputMetadata", "EmbedRecipe" }, new[]{ "InlineLimitBytes", "EmbedRecipe" }, null, null, new pbr::GeneratedClrTypeInfo[] { null, null, }),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.FidelityLine), global::Celeste.Image.V1.FidelityLine.Parser, new[]{ "Path", "Outcome", "Asked", "Sent", "Measured", "Message", "ImageIndex" }, new[]{ "ImageIndex" }, null, null, null),
             new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.ImageFailure), global::Celeste.Image.V1.ImageFailure.Parser, new[]{ "Index", "Status" }, null, null, null, null),
-            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.OperationResult), global::Celeste.Image.V1.OperationResult.Parser, new[]{ "RequestId", "Model", "Images", "Failures", "Analysis", "Fidelity", "Usage", "Safety" }, null, null, null, null)
+            new pbr::GeneratedClrTypeInfo(typeof(global::Celeste.Image.V1.OperationResult), global::Celeste.Image.V1.OperationResult.Parser, new[]{ "RequestId", "Model", "Images", "Failures", "Analysis", "Fidelity", "Usage", "Safety", "Costs", "Source" }, null, null, null, null)
           }));
     }
     #endregion
@@ -282,6 +294,50 @@ namespace Celeste.Image.V1 {
     [pbr::OriginalName("FIDELITY_OUTCOME_DEFAULTED")] Defaulted = 5,
   }
 
+  /// <summary>
+  /// Origin of a result.
+  /// </summary>
+  public enum ResultSource {
+    /// <summary>
+    /// Unknown: a result of an earlier server.
+    /// </summary>
+    [pbr::OriginalName("RESULT_SOURCE_UNSPECIFIED")] Unspecified = 0,
+    /// <summary>
+    /// The models did the request now.
+    /// </summary>
+    [pbr::OriginalName("RESULT_SOURCE_MADE")] Made = 1,
+    /// <summary>
+    /// The first outcome of the same request id.
+    /// </summary>
+    [pbr::OriginalName("RESULT_SOURCE_REPLAYED")] Replayed = 2,
+    /// <summary>
+    /// The result of an equal request of the same tenant, from the cache.
+    /// </summary>
+    [pbr::OriginalName("RESULT_SOURCE_CACHED")] Cached = 3,
+  }
+
+  /// <summary>
+  /// Use of the server's cache of results. A server without a cache makes all results.
+  /// </summary>
+  public enum CacheMode {
+    /// <summary>
+    /// USE.
+    /// </summary>
+    [pbr::OriginalName("CACHE_MODE_UNSPECIFIED")] Unspecified = 0,
+    /// <summary>
+    /// An equal request of the same tenant gets the cached result.
+    /// </summary>
+    [pbr::OriginalName("CACHE_MODE_USE")] Use = 1,
+    /// <summary>
+    /// The result is made again, and replaces the cached one.
+    /// </summary>
+    [pbr::OriginalName("CACHE_MODE_REFRESH")] Refresh = 2,
+    /// <summary>
+    /// The result is made, and the cache neither read nor written.
+    /// </summary>
+    [pbr::OriginalName("CACHE_MODE_BYPASS")] Bypass = 3,
+  }
+
   #endregion
 
   #region Messages
@@ -355,8 +411,10 @@ namespace Celeste.Image.V1 {
     /// <summary>
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -1206,8 +1264,10 @@ namespace Celeste.Image.V1 {
     /// <summary>
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -2685,8 +2745,10 @@ namespace Celeste.Image.V1 {
     /// <summary>
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -3386,8 +3448,10 @@ namespace Celeste.Image.V1 {
     /// <summary>
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     /// </summary>
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
@@ -4367,7 +4431,9 @@ namespace Celeste.Image.V1 {
       providerOptions_ = other.providerOptions_.Clone();
       inlineLimitBytes_ = other.inlineLimitBytes_;
       previewCount_ = other.previewCount_;
+      labels_ = other.labels_.Clone();
       routing_ = other.routing_ != null ? other.routing_.Clone() : null;
+      cacheMode_ = other.cacheMode_;
       endUser_ = other.endUser_;
       outputMetadata_ = other.outputMetadata_;
       embedRecipe_ = other.embedRecipe_;
@@ -4456,6 +4522,21 @@ namespace Celeste.Image.V1 {
       }
     }
 
+    /// <summary>Field number for the "labels" field.</summary>
+    public const int LabelsFieldNumber = 5;
+    private static readonly pbc::MapField<string, string>.Codec _map_labels_codec
+        = new pbc::MapField<string, string>.Codec(pb::FieldCodec.ForString(10, ""), pb::FieldCodec.ForString(18, ""), 42);
+    private readonly pbc::MapField<string, string> labels_ = new pbc::MapField<string, string>();
+    /// <summary>
+    /// Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+    /// never gets them.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::MapField<string, string> Labels {
+      get { return labels_; }
+    }
+
     /// <summary>Field number for the "routing" field.</summary>
     public const int RoutingFieldNumber = 6;
     private global::Celeste.Image.V1.Routing routing_;
@@ -4468,6 +4549,21 @@ namespace Celeste.Image.V1 {
       get { return routing_; }
       set {
         routing_ = value;
+      }
+    }
+
+    /// <summary>Field number for the "cache_mode" field.</summary>
+    public const int CacheModeFieldNumber = 8;
+    private global::Celeste.Image.V1.CacheMode cacheMode_ = global::Celeste.Image.V1.CacheMode.Unspecified;
+    /// <summary>
+    /// Use of the server's cache of results. Unset means USE.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.CacheMode CacheMode {
+      get { return cacheMode_; }
+      set {
+        cacheMode_ = value;
       }
     }
 
@@ -4555,7 +4651,9 @@ namespace Celeste.Image.V1 {
       if (!ProviderOptions.Equals(other.ProviderOptions)) return false;
       if (InlineLimitBytes != other.InlineLimitBytes) return false;
       if (PreviewCount != other.PreviewCount) return false;
+      if (!Labels.Equals(other.Labels)) return false;
       if (!object.Equals(Routing, other.Routing)) return false;
+      if (CacheMode != other.CacheMode) return false;
       if (EndUser != other.EndUser) return false;
       if (OutputMetadata != other.OutputMetadata) return false;
       if (EmbedRecipe != other.EmbedRecipe) return false;
@@ -4570,7 +4668,9 @@ namespace Celeste.Image.V1 {
       hash ^= ProviderOptions.GetHashCode();
       if (HasInlineLimitBytes) hash ^= InlineLimitBytes.GetHashCode();
       if (PreviewCount != 0) hash ^= PreviewCount.GetHashCode();
+      hash ^= Labels.GetHashCode();
       if (routing_ != null) hash ^= Routing.GetHashCode();
+      if (CacheMode != global::Celeste.Image.V1.CacheMode.Unspecified) hash ^= CacheMode.GetHashCode();
       if (EndUser.Length != 0) hash ^= EndUser.GetHashCode();
       if (OutputMetadata != global::Celeste.Image.V1.OutputMetadata.Unspecified) hash ^= OutputMetadata.GetHashCode();
       if (HasEmbedRecipe) hash ^= EmbedRecipe.GetHashCode();
@@ -4605,9 +4705,14 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(32);
         output.WriteInt32(PreviewCount);
       }
+      labels_.WriteTo(output, _map_labels_codec);
       if (routing_ != null) {
         output.WriteRawTag(50);
         output.WriteMessage(Routing);
+      }
+      if (CacheMode != global::Celeste.Image.V1.CacheMode.Unspecified) {
+        output.WriteRawTag(64);
+        output.WriteEnum((int) CacheMode);
       }
       if (EndUser.Length != 0) {
         output.WriteRawTag(74);
@@ -4644,9 +4749,14 @@ namespace Celeste.Image.V1 {
         output.WriteRawTag(32);
         output.WriteInt32(PreviewCount);
       }
+      labels_.WriteTo(ref output, _map_labels_codec);
       if (routing_ != null) {
         output.WriteRawTag(50);
         output.WriteMessage(Routing);
+      }
+      if (CacheMode != global::Celeste.Image.V1.CacheMode.Unspecified) {
+        output.WriteRawTag(64);
+        output.WriteEnum((int) CacheMode);
       }
       if (EndUser.Length != 0) {
         output.WriteRawTag(74);
@@ -4680,8 +4790,12 @@ namespace Celeste.Image.V1 {
       if (PreviewCount != 0) {
         size += 1 + pb::CodedOutputStream.ComputeInt32Size(PreviewCount);
       }
+      size += labels_.CalculateSize(_map_labels_codec);
       if (routing_ != null) {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Routing);
+      }
+      if (CacheMode != global::Celeste.Image.V1.CacheMode.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) CacheMode);
       }
       if (EndUser.Length != 0) {
         size += 1 + pb::CodedOutputStream.ComputeStringSize(EndUser);
@@ -4714,11 +4828,15 @@ namespace Celeste.Image.V1 {
       if (other.PreviewCount != 0) {
         PreviewCount = other.PreviewCount;
       }
+      labels_.MergeFrom(other.labels_);
       if (other.routing_ != null) {
         if (routing_ == null) {
           Routing = new global::Celeste.Image.V1.Routing();
         }
         Routing.MergeFrom(other.Routing);
+      }
+      if (other.CacheMode != global::Celeste.Image.V1.CacheMode.Unspecified) {
+        CacheMode = other.CacheMode;
       }
       if (other.EndUser.Length != 0) {
         EndUser = other.EndUser;
@@ -4764,11 +4882,19 @@ namespace Celeste.Image.V1 {
             PreviewCount = input.ReadInt32();
             break;
           }
+          case 42: {
+            labels_.AddEntriesFrom(input, _map_labels_codec);
+            break;
+          }
           case 50: {
             if (routing_ == null) {
               Routing = new global::Celeste.Image.V1.Routing();
             }
             input.ReadMessage(Routing);
+            break;
+          }
+          case 64: {
+            CacheMode = (global::Celeste.Image.V1.CacheMode) input.ReadEnum();
             break;
           }
           case 74: {
@@ -4818,11 +4944,19 @@ namespace Celeste.Image.V1 {
             PreviewCount = input.ReadInt32();
             break;
           }
+          case 42: {
+            labels_.AddEntriesFrom(ref input, _map_labels_codec);
+            break;
+          }
           case 50: {
             if (routing_ == null) {
               Routing = new global::Celeste.Image.V1.Routing();
             }
             input.ReadMessage(Routing);
+            break;
+          }
+          case 64: {
+            CacheMode = (global::Celeste.Image.V1.CacheMode) input.ReadEnum();
             break;
           }
           case 74: {
@@ -5638,6 +5772,8 @@ namespace Celeste.Image.V1 {
       fidelity_ = other.fidelity_.Clone();
       usage_ = other.usage_ != null ? other.usage_.Clone() : null;
       safety_ = other.safety_.Clone();
+      costs_ = other.costs_.Clone();
+      source_ = other.source_;
       _unknownFields = pb::UnknownFieldSet.Clone(other._unknownFields);
     }
 
@@ -5767,6 +5903,36 @@ namespace Celeste.Image.V1 {
       get { return safety_; }
     }
 
+    /// <summary>Field number for the "costs" field.</summary>
+    public const int CostsFieldNumber = 9;
+    private static readonly pb::FieldCodec<global::Celeste.Image.V1.Cost> _repeated_costs_codec
+        = pb::FieldCodec.ForMessage(74, global::Celeste.Image.V1.Cost.Parser);
+    private readonly pbc::RepeatedField<global::Celeste.Image.V1.Cost> costs_ = new pbc::RepeatedField<global::Celeste.Image.V1.Cost>();
+    /// <summary>
+    /// Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+    /// cached result, the cost of the first time.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public pbc::RepeatedField<global::Celeste.Image.V1.Cost> Costs {
+      get { return costs_; }
+    }
+
+    /// <summary>Field number for the "source" field.</summary>
+    public const int SourceFieldNumber = 11;
+    private global::Celeste.Image.V1.ResultSource source_ = global::Celeste.Image.V1.ResultSource.Unspecified;
+    /// <summary>
+    /// Origin of the result. A replayed or cached result costs nothing again.
+    /// </summary>
+    [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
+    [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
+    public global::Celeste.Image.V1.ResultSource Source {
+      get { return source_; }
+      set {
+        source_ = value;
+      }
+    }
+
     [global::System.Diagnostics.DebuggerNonUserCodeAttribute]
     [global::System.CodeDom.Compiler.GeneratedCode("protoc", null)]
     public override bool Equals(object other) {
@@ -5790,6 +5956,8 @@ namespace Celeste.Image.V1 {
       if(!fidelity_.Equals(other.fidelity_)) return false;
       if (!object.Equals(Usage, other.Usage)) return false;
       if(!safety_.Equals(other.safety_)) return false;
+      if(!costs_.Equals(other.costs_)) return false;
+      if (Source != other.Source) return false;
       return Equals(_unknownFields, other._unknownFields);
     }
 
@@ -5805,6 +5973,8 @@ namespace Celeste.Image.V1 {
       hash ^= fidelity_.GetHashCode();
       if (usage_ != null) hash ^= Usage.GetHashCode();
       hash ^= safety_.GetHashCode();
+      hash ^= costs_.GetHashCode();
+      if (Source != global::Celeste.Image.V1.ResultSource.Unspecified) hash ^= Source.GetHashCode();
       if (_unknownFields != null) {
         hash ^= _unknownFields.GetHashCode();
       }
@@ -5843,6 +6013,11 @@ namespace Celeste.Image.V1 {
         output.WriteMessage(Usage);
       }
       safety_.WriteTo(output, _repeated_safety_codec);
+      costs_.WriteTo(output, _repeated_costs_codec);
+      if (Source != global::Celeste.Image.V1.ResultSource.Unspecified) {
+        output.WriteRawTag(88);
+        output.WriteEnum((int) Source);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(output);
       }
@@ -5873,6 +6048,11 @@ namespace Celeste.Image.V1 {
         output.WriteMessage(Usage);
       }
       safety_.WriteTo(ref output, _repeated_safety_codec);
+      costs_.WriteTo(ref output, _repeated_costs_codec);
+      if (Source != global::Celeste.Image.V1.ResultSource.Unspecified) {
+        output.WriteRawTag(88);
+        output.WriteEnum((int) Source);
+      }
       if (_unknownFields != null) {
         _unknownFields.WriteTo(ref output);
       }
@@ -5899,6 +6079,10 @@ namespace Celeste.Image.V1 {
         size += 1 + pb::CodedOutputStream.ComputeMessageSize(Usage);
       }
       size += safety_.CalculateSize(_repeated_safety_codec);
+      size += costs_.CalculateSize(_repeated_costs_codec);
+      if (Source != global::Celeste.Image.V1.ResultSource.Unspecified) {
+        size += 1 + pb::CodedOutputStream.ComputeEnumSize((int) Source);
+      }
       if (_unknownFields != null) {
         size += _unknownFields.CalculateSize();
       }
@@ -5933,6 +6117,10 @@ namespace Celeste.Image.V1 {
         Usage.MergeFrom(other.Usage);
       }
       safety_.Add(other.safety_);
+      costs_.Add(other.costs_);
+      if (other.Source != global::Celeste.Image.V1.ResultSource.Unspecified) {
+        Source = other.Source;
+      }
       _unknownFields = pb::UnknownFieldSet.MergeFrom(_unknownFields, other._unknownFields);
     }
 
@@ -5990,6 +6178,14 @@ namespace Celeste.Image.V1 {
             safety_.AddEntriesFrom(input, _repeated_safety_codec);
             break;
           }
+          case 74: {
+            costs_.AddEntriesFrom(input, _repeated_costs_codec);
+            break;
+          }
+          case 88: {
+            Source = (global::Celeste.Image.V1.ResultSource) input.ReadEnum();
+            break;
+          }
         }
       }
     #endif
@@ -6045,6 +6241,14 @@ namespace Celeste.Image.V1 {
           }
           case 66: {
             safety_.AddEntriesFrom(ref input, _repeated_safety_codec);
+            break;
+          }
+          case 74: {
+            costs_.AddEntriesFrom(ref input, _repeated_costs_codec);
+            break;
+          }
+          case 88: {
+            Source = (global::Celeste.Image.V1.ResultSource) input.ReadEnum();
             break;
           }
         }

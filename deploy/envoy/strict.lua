@@ -13,6 +13,7 @@ local ROUTES = {
   {"^/v1/images:generate$", "GenerateRequest"},
   {"^/v1/images:stream$", "StreamRequest"},
   {"^/v1/images:upscale$", "UpscaleRequest"},
+  {"^/v1/usage:query$", "QueryUsageRequest"},
 }
 local MESSAGES = {
   AnalyzeRequest = "request_id model options=RequestOptions image=ImageInput kinds",
@@ -29,11 +30,12 @@ local MESSAGES = {
   Mask = "image=ImageInput polarity feather",
   Operation = "generate=GenerateRequest edit=EditRequest upscale=UpscaleRequest analyze=AnalyzeRequest",
   OutpaintEdit = "left right top bottom prompt",
+  QueryUsageRequest = "start_time end_time group_by labels page_size page_token",
   RecolorEdit = "target prompt",
   RelightEdit = "prompt reference=ImageInput direction strength",
   RemoveBackgroundEdit = "",
   ReplaceBackgroundEdit = "prompt background=ImageInput",
-  RequestOptions = "strictness provider_options inline_limit_bytes preview_count routing=Routing end_user output_metadata embed_recipe",
+  RequestOptions = "strictness provider_options inline_limit_bytes preview_count labels routing=Routing cache_mode end_user output_metadata embed_recipe",
   RestyleEdit = "style style_image=ImageInput prompt strength",
   Routing = "fallback_models",
   SearchReplaceEdit = "target prompt",

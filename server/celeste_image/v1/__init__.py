@@ -12,7 +12,9 @@ from celeste_image.v1.model_service_pb2 import *
 from celeste_image.v1.money_pb2 import *
 from celeste_image.v1.operation_pb2 import *
 from celeste_image.v1.safety_pb2 import *
+from celeste_image.v1.usage_service_pb2 import *
 from celeste_image.v1.artifact_http_service_pb2_grpc import *
 from celeste_image.v1.artifact_service_pb2_grpc import *
 from celeste_image.v1.image_service_pb2_grpc import *
 from celeste_image.v1.model_service_pb2_grpc import *
+from celeste_image.v1.usage_service_pb2_grpc import *

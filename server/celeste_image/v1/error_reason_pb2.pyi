@@ -113,7 +113,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 34
     """ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-    The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+    The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+    `ledger_entry` is the id of the call in the ledger: see `UsageService`.
     """
     ERROR_REASON_PROVIDERS_UNAVAILABLE: _ErrorReason.ValueType  # 35
     """UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
@@ -129,6 +130,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 38
     """PERMISSION_DENIED. The server knows the caller, who may not call this method."""
+    ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 39
+    """ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+    each request an id of its own.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a failed call, for programs.
@@ -224,7 +229,8 @@ provider.
 """
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 34
 """ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+`ledger_entry` is the id of the call in the ledger: see `UsageService`.
 """
 ERROR_REASON_PROVIDERS_UNAVAILABLE: ErrorReason.ValueType  # 35
 """UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
@@ -240,6 +246,10 @@ known caller. A retry with the same credentials fails again.
 """
 ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 38
 """PERMISSION_DENIED. The server knows the caller, who may not call this method."""
+ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 39
+"""ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+each request an id of its own.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

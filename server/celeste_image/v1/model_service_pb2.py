@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from celeste_image.v1 import money_pb2 as celeste_dot_image_dot_v1_dot_money__pb2
 from celeste_image.v1 import operation_pb2 as celeste_dot_image_dot_v1_dot_operation__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/model_service.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/money.proto\x1a celeste/image/v1/operation.proto\"\x98\x01\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1e\n\nconfigured\x18\x03 \x01(\x08R\nconfigured\x12\x12\n\x04kind\x18\x04 \x01(\tR\x04kind\x12!\n\x0ckey_variable\x18\x05 \x01(\tR\x0bkeyVariable\"\xc1\x05\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x18\n\x07summary\x18\x04 \x01(\tR\x07summary\x12?\n\noperations\x18\x05 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\noperations\x12\x14\n\x05\x65\x64its\x18\x11 \x03(\tR\x05\x65\x64its\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStateR\x05state\x12@\n\x0b\x64\x65\x66\x61ult_for\x18\x07 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\ndefaultFor\x12\x18\n\x07license\x18\x08 \x01(\tR\x07license\x12\x16\n\x06source\x18\t \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\n \x01(\tR\tcheckedOn\x12\x1b\n\tmax_count\x18\x0b \x01(\x05R\x08maxCount\x12%\n\x0esends_previews\x18\x0c \x01(\x08R\rsendsPreviews\x12;\n\nparameters\x18\r \x03(\x0b\x32\x1b.celeste.image.v1.ParameterR\nparameters\x12>\n\tlifecycle\x18\x0e \x01(\x0b\x32 .celeste.image.v1.ModelLifecycleR\tlifecycle\x12\x33\n\x06prices\x18\x0f \x03(\x0b\x32\x1b.celeste.image.v1.PriceRuleR\x06prices\x12;\n\x08\x65vidence\x18\x10 \x01(\x0e\x32\x1f.celeste.image.v1.ModelEvidenceR\x08\x65vidence\"\x7f\n\x0eModelLifecycle\x12\x32\n\x05stage\x18\x01 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStageR\x05stage\x12\x17\n\x07\x65nds_on\x18\x02 \x01(\tR\x06\x65ndsOn\x12 \n\x0breplacement\x18\x03 \x01(\tR\x0breplacement\"\xb5\x01\n\tPriceRule\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12-\n\x05price\x18\x02 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\x05price\x12\x10\n\x03per\x18\x03 \x01(\x05R\x03per\x12\x1c\n\tcondition\x18\x04 \x01(\tR\tcondition\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\x06 \x01(\tR\tcheckedOn\"\xea\x04\n\tParameter\x12=\n\toperation\x18\x01 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x12\n\x04help\x18\x04 \x01(\tR\x04help\x12\x1a\n\x08required\x18\x05 \x01(\x08R\x08required\x12\x1a\n\x08\x61\x64vanced\x18\x06 \x01(\x08R\x08\x61\x64vanced\x12\x35\n\x04text\x18\x07 \x01(\x0b\x32\x1f.celeste.image.v1.TextParameterH\x00R\x04text\x12>\n\x07integer\x18\x08 \x01(\x0b\x32\".celeste.image.v1.IntegerParameterH\x00R\x07integer\x12;\n\x06number\x18\t \x01(\x0b\x32!.celeste.image.v1.NumberParameterH\x00R\x06number\x12>\n\x07\x62oolean\x18\n \x01(\x0b\x32\".celeste.image.v1.BooleanParameterH\x00R\x07\x62oolean\x12;\n\x06\x63hoice\x18\x0b \x01(\x0b\x32!.celeste.image.v1.ChoiceParameterH\x00R\x06\x63hoice\x12\x35\n\x04size\x18\x0c \x01(\x0b\x32\x1f.celeste.image.v1.SizeParameterH\x00R\x04size\x12\x38\n\x05image\x18\r \x01(\x0b\x32 .celeste.image.v1.ImageParameterH\x00R\x05imageB\x06\n\x04kind\"S\n\rTextParameter\x12\x1d\n\nmax_length\x18\x01 \x01(\x05R\tmaxLength\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\xc5\x01\n\x10IntegerParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x03H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x03H\x01R\x07maximum\x88\x01\x01\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x03R\nmultipleOf\x12(\n\rdefault_value\x18\x04 \x01(\x03H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"\xa3\x01\n\x0fNumberParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x01H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x01H\x01R\x07maximum\x88\x01\x01\x12(\n\rdefault_value\x18\x03 \x01(\x01H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"N\n\x10\x42ooleanParameter\x12(\n\rdefault_value\x18\x01 \x01(\x08H\x00R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\x10\n\x0e_default_value\"\x94\x01\n\x0f\x43hoiceParameter\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\x12\x1f\n\x0b\x61llow_other\x18\x03 \x01(\x08R\nallowOther\x12#\n\rmaximum_count\x18\x04 \x01(\x05R\x0cmaximumCount\"\xce\x02\n\rSizeParameter\x12!\n\x0cminimum_side\x18\x01 \x01(\x05R\x0bminimumSide\x12!\n\x0cmaximum_side\x18\x02 \x01(\x05R\x0bmaximumSide\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x05R\nmultipleOf\x12-\n\x12maximum_megapixels\x18\x04 \x01(\x01R\x11maximumMegapixels\x12#\n\rdefault_width\x18\x05 \x01(\x05R\x0c\x64\x65\x66\x61ultWidth\x12%\n\x0e\x64\x65\x66\x61ult_height\x18\x06 \x01(\x05R\rdefaultHeight\x12\x14\n\x05sizes\x18\x07 \x03(\tR\x05sizes\x12\x16\n\x06ratios\x18\x08 \x03(\tR\x06ratios\x12-\n\x12minimum_megapixels\x18\t \x01(\x01R\x11minimumMegapixels\"\x85\x01\n\x0eImageParameter\x12\x1f\n\x0bmedia_types\x18\x01 \x03(\tR\nmediaTypes\x12-\n\x12maximum_megapixels\x18\x02 \x01(\x01R\x11maximumMegapixels\x12#\n\rmaximum_count\x18\x03 \x01(\x05R\x0cmaximumCount\"V\n\x14ListProvidersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\"y\n\x15ListProvidersResponse\x12\x38\n\tproviders\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ProviderR\tproviders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdd\x01\n\x11ListModelsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\x12\x31\n\x04view\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.ModelViewB\x00R\x04view\x12?\n\toperation\x18\x04 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindB\x00R\toperation\x12\x14\n\x04\x65\x64it\x18\x05 \x01(\tB\x00R\x04\x65\x64it\"\xa5\x01\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.celeste.image.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x36\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x1c.celeste.image.v1.ModelAliasR\x07\x61liases\"8\n\nModelAlias\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06models\x18\x02 \x03(\tR\x06models\")\n\x0fGetModelRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.ModelR\x05model\"\x16\n\x14GetServerInfoRequest\"i\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x36\n\x06limits\x18\x02 \x01(\x0b\x32\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\x9b\x02\n\x0cServerLimits\x12#\n\rrequest_bytes\x18\x01 \x01(\x05R\x0crequestBytes\x12\x30\n\x14inline_default_bytes\x18\x02 \x01(\x05R\x12inlineDefaultBytes\x12\x30\n\x14inline_maximum_bytes\x18\x03 \x01(\x05R\x12inlineMaximumBytes\x12\x1f\n\x0bimage_bytes\x18\x04 \x01(\x05R\nimageBytes\x12!\n\x0cimage_pixels\x18\x05 \x01(\x05R\x0bimagePixels\x12\x1d\n\nimage_side\x18\x06 \x01(\x05R\timageSide\x12\x1f\n\x0bmedia_types\x18\x07 \x03(\tR\nmediaTypes*\x9f\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1f\n\x1bMODEL_STATE_WEIGHTS_MISSING\x10\x02\x12#\n\x1fMODEL_STATE_CREDENTIALS_MISSING\x10\x03\x12\x17\n\x13MODEL_STATE_RETIRED\x10\x04*R\n\tModelView\x12\x1a\n\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n\x0fMODEL_VIEW_FULL\x10\x02*\xee\x01\n\rModelEvidence\x12\x1e\n\x1aMODEL_EVIDENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_EVIDENCE_RUN\x10\x01\x12\"\n\x1eMODEL_EVIDENCE_OFFICIAL_CLIENT\x10\x02\x12\x1f\n\x1bMODEL_EVIDENCE_OTHER_CLIENT\x10\x03\x12 \n\x1cMODEL_EVIDENCE_SPECIFICATION\x10\x04\x12 \n\x1cMODEL_EVIDENCE_CONFIGURATION\x10\x05\x12\x1c\n\x18MODEL_EVIDENCE_PUBLISHER\x10\x06*\x8b\x01\n\nModelStage\x12\x1b\n\x17MODEL_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STAGE_PREVIEW\x10\x01\x12\x16\n\x12MODEL_STAGE_ACTIVE\x10\x02\x12\x16\n\x12MODEL_STAGE_ENDING\x10\x03\x12\x17\n\x13MODEL_STAGE_RETIRED\x10\x04\x32\x86\x03\n\x0cModelService\x12\x62\n\rListProviders\x12&.celeste.image.v1.ListProvidersRequest\x1a\'.celeste.image.v1.ListProvidersResponse\"\x00\x12Y\n\nListModels\x12#.celeste.image.v1.ListModelsRequest\x1a$.celeste.image.v1.ListModelsResponse\"\x00\x12S\n\x08GetModel\x12!.celeste.image.v1.GetModelRequest\x1a\".celeste.image.v1.GetModelResponse\"\x00\x12\x62\n\rGetServerInfo\x12&.celeste.image.v1.GetServerInfoRequest\x1a\'.celeste.image.v1.GetServerInfoResponse\"\x00\x42\x8f\x01\n\x1fio.github.celesteimage.image.v1B\x11ModelServiceProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$celeste/image/v1/model_service.proto\x12\x10\x63\x65leste.image.v1\x1a\x1c\x63\x65leste/image/v1/money.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\"\x98\x01\n\x08Provider\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12!\n\x0c\x64isplay_name\x18\x02 \x01(\tR\x0b\x64isplayName\x12\x1e\n\nconfigured\x18\x03 \x01(\x08R\nconfigured\x12\x12\n\x04kind\x18\x04 \x01(\tR\x04kind\x12!\n\x0ckey_variable\x18\x05 \x01(\tR\x0bkeyVariable\"\x89\x06\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n\x08provider\x18\x02 \x01(\tR\x08provider\x12!\n\x0c\x64isplay_name\x18\x03 \x01(\tR\x0b\x64isplayName\x12\x18\n\x07summary\x18\x04 \x01(\tR\x07summary\x12?\n\noperations\x18\x05 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\noperations\x12\x14\n\x05\x65\x64its\x18\x11 \x03(\tR\x05\x65\x64its\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStateR\x05state\x12@\n\x0b\x64\x65\x66\x61ult_for\x18\x07 \x03(\x0e\x32\x1f.celeste.image.v1.OperationKindR\ndefaultFor\x12\x18\n\x07license\x18\x08 \x01(\tR\x07license\x12\x16\n\x06source\x18\t \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\n \x01(\tR\tcheckedOn\x12\x1b\n\tmax_count\x18\x0b \x01(\x05R\x08maxCount\x12%\n\x0esends_previews\x18\x0c \x01(\x08R\rsendsPreviews\x12;\n\nparameters\x18\r \x03(\x0b\x32\x1b.celeste.image.v1.ParameterR\nparameters\x12>\n\tlifecycle\x18\x0e \x01(\x0b\x32 .celeste.image.v1.ModelLifecycleR\tlifecycle\x12\x33\n\x06prices\x18\x0f \x03(\x0b\x32\x1b.celeste.image.v1.PriceRuleR\x06prices\x12;\n\x08\x65vidence\x18\x10 \x01(\x0e\x32\x1f.celeste.image.v1.ModelEvidenceR\x08\x65vidence\x12\x46\n\x0erefusal_charge\x18\x12 \x01(\x0e\x32\x1f.celeste.image.v1.RefusalChargeR\rrefusalCharge\"\x7f\n\x0eModelLifecycle\x12\x32\n\x05stage\x18\x01 \x01(\x0e\x32\x1c.celeste.image.v1.ModelStageR\x05stage\x12\x17\n\x07\x65nds_on\x18\x02 \x01(\tR\x06\x65ndsOn\x12 \n\x0breplacement\x18\x03 \x01(\tR\x0breplacement\"\xb5\x01\n\tPriceRule\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12-\n\x05price\x18\x02 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\x05price\x12\x10\n\x03per\x18\x03 \x01(\x05R\x03per\x12\x1c\n\tcondition\x18\x04 \x01(\tR\tcondition\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x1d\n\nchecked_on\x18\x06 \x01(\tR\tcheckedOn\"\xea\x04\n\tParameter\x12=\n\toperation\x18\x01 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindR\toperation\x12\x12\n\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n\x05title\x18\x03 \x01(\tR\x05title\x12\x12\n\x04help\x18\x04 \x01(\tR\x04help\x12\x1a\n\x08required\x18\x05 \x01(\x08R\x08required\x12\x1a\n\x08\x61\x64vanced\x18\x06 \x01(\x08R\x08\x61\x64vanced\x12\x35\n\x04text\x18\x07 \x01(\x0b\x32\x1f.celeste.image.v1.TextParameterH\x00R\x04text\x12>\n\x07integer\x18\x08 \x01(\x0b\x32\".celeste.image.v1.IntegerParameterH\x00R\x07integer\x12;\n\x06number\x18\t \x01(\x0b\x32!.celeste.image.v1.NumberParameterH\x00R\x06number\x12>\n\x07\x62oolean\x18\n \x01(\x0b\x32\".celeste.image.v1.BooleanParameterH\x00R\x07\x62oolean\x12;\n\x06\x63hoice\x18\x0b \x01(\x0b\x32!.celeste.image.v1.ChoiceParameterH\x00R\x06\x63hoice\x12\x35\n\x04size\x18\x0c \x01(\x0b\x32\x1f.celeste.image.v1.SizeParameterH\x00R\x04size\x12\x38\n\x05image\x18\r \x01(\x0b\x32 .celeste.image.v1.ImageParameterH\x00R\x05imageB\x06\n\x04kind\"S\n\rTextParameter\x12\x1d\n\nmax_length\x18\x01 \x01(\x05R\tmaxLength\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\"\xc5\x01\n\x10IntegerParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x03H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x03H\x01R\x07maximum\x88\x01\x01\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x03R\nmultipleOf\x12(\n\rdefault_value\x18\x04 \x01(\x03H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"\xa3\x01\n\x0fNumberParameter\x12\x1d\n\x07minimum\x18\x01 \x01(\x01H\x00R\x07minimum\x88\x01\x01\x12\x1d\n\x07maximum\x18\x02 \x01(\x01H\x01R\x07maximum\x88\x01\x01\x12(\n\rdefault_value\x18\x03 \x01(\x01H\x02R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximumB\x10\n\x0e_default_value\"N\n\x10\x42ooleanParameter\x12(\n\rdefault_value\x18\x01 \x01(\x08H\x00R\x0c\x64\x65\x66\x61ultValue\x88\x01\x01\x42\x10\n\x0e_default_value\"\x94\x01\n\x0f\x43hoiceParameter\x12\x16\n\x06values\x18\x01 \x03(\tR\x06values\x12#\n\rdefault_value\x18\x02 \x01(\tR\x0c\x64\x65\x66\x61ultValue\x12\x1f\n\x0b\x61llow_other\x18\x03 \x01(\x08R\nallowOther\x12#\n\rmaximum_count\x18\x04 \x01(\x05R\x0cmaximumCount\"\xce\x02\n\rSizeParameter\x12!\n\x0cminimum_side\x18\x01 \x01(\x05R\x0bminimumSide\x12!\n\x0cmaximum_side\x18\x02 \x01(\x05R\x0bmaximumSide\x12\x1f\n\x0bmultiple_of\x18\x03 \x01(\x05R\nmultipleOf\x12-\n\x12maximum_megapixels\x18\x04 \x01(\x01R\x11maximumMegapixels\x12#\n\rdefault_width\x18\x05 \x01(\x05R\x0c\x64\x65\x66\x61ultWidth\x12%\n\x0e\x64\x65\x66\x61ult_height\x18\x06 \x01(\x05R\rdefaultHeight\x12\x14\n\x05sizes\x18\x07 \x03(\tR\x05sizes\x12\x16\n\x06ratios\x18\x08 \x03(\tR\x06ratios\x12-\n\x12minimum_megapixels\x18\t \x01(\x01R\x11minimumMegapixels\"\x85\x01\n\x0eImageParameter\x12\x1f\n\x0bmedia_types\x18\x01 \x03(\tR\nmediaTypes\x12-\n\x12maximum_megapixels\x18\x02 \x01(\x01R\x11maximumMegapixels\x12#\n\rmaximum_count\x18\x03 \x01(\x05R\x0cmaximumCount\"V\n\x14ListProvidersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\"y\n\x15ListProvidersResponse\x12\x38\n\tproviders\x18\x01 \x03(\x0b\x32\x1a.celeste.image.v1.ProviderR\tproviders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xdd\x01\n\x11ListModelsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\x00R\x08pageSize\x12\x1f\n\npage_token\x18\x02 \x01(\tB\x00R\tpageToken\x12\x31\n\x04view\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.ModelViewB\x00R\x04view\x12?\n\toperation\x18\x04 \x01(\x0e\x32\x1f.celeste.image.v1.OperationKindB\x00R\toperation\x12\x14\n\x04\x65\x64it\x18\x05 \x01(\tB\x00R\x04\x65\x64it\"\xa5\x01\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x17.celeste.image.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x36\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x1c.celeste.image.v1.ModelAliasR\x07\x61liases\"8\n\nModelAlias\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06models\x18\x02 \x03(\tR\x06models\")\n\x0fGetModelRequest\x12\x16\n\x05model\x18\x01 \x01(\tB\x00R\x05model\"A\n\x10GetModelResponse\x12-\n\x05model\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.ModelR\x05model\"\x16\n\x14GetServerInfoRequest\"i\n\x15GetServerInfoResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x36\n\x06limits\x18\x02 \x01(\x0b\x32\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\xd7\x02\n\x0cServerLimits\x12#\n\rrequest_bytes\x18\x01 \x01(\x05R\x0crequestBytes\x12\x30\n\x14inline_default_bytes\x18\x02 \x01(\x05R\x12inlineDefaultBytes\x12\x30\n\x14inline_maximum_bytes\x18\x03 \x01(\x05R\x12inlineMaximumBytes\x12\x1f\n\x0bimage_bytes\x18\x04 \x01(\x05R\nimageBytes\x12!\n\x0cimage_pixels\x18\x05 \x01(\x05R\x0bimagePixels\x12\x1d\n\nimage_side\x18\x06 \x01(\x05R\timageSide\x12\x1f\n\x0bmedia_types\x18\x07 \x03(\tR\nmediaTypes\x12:\n\x0breplay_time\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\nreplayTime*\x9f\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x1f\n\x1bMODEL_STATE_WEIGHTS_MISSING\x10\x02\x12#\n\x1fMODEL_STATE_CREDENTIALS_MISSING\x10\x03\x12\x17\n\x13MODEL_STATE_RETIRED\x10\x04*R\n\tModelView\x12\x1a\n\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n\x0fMODEL_VIEW_FULL\x10\x02*d\n\rRefusalCharge\x12\x1e\n\x1aREFUSAL_CHARGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REFUSAL_CHARGE_CHARGED\x10\x01\x12\x17\n\x13REFUSAL_CHARGE_FREE\x10\x02*\xee\x01\n\rModelEvidence\x12\x1e\n\x1aMODEL_EVIDENCE_UNSPECIFIED\x10\x00\x12\x16\n\x12MODEL_EVIDENCE_RUN\x10\x01\x12\"\n\x1eMODEL_EVIDENCE_OFFICIAL_CLIENT\x10\x02\x12\x1f\n\x1bMODEL_EVIDENCE_OTHER_CLIENT\x10\x03\x12 \n\x1cMODEL_EVIDENCE_SPECIFICATION\x10\x04\x12 \n\x1cMODEL_EVIDENCE_CONFIGURATION\x10\x05\x12\x1c\n\x18MODEL_EVIDENCE_PUBLISHER\x10\x06*\x8b\x01\n\nModelStage\x12\x1b\n\x17MODEL_STAGE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STAGE_PREVIEW\x10\x01\x12\x16\n\x12MODEL_STAGE_ACTIVE\x10\x02\x12\x16\n\x12MODEL_STAGE_ENDING\x10\x03\x12\x17\n\x13MODEL_STAGE_RETIRED\x10\x04\x32\x86\x03\n\x0cModelService\x12\x62\n\rListProviders\x12&.celeste.image.v1.ListProvidersRequest\x1a\'.celeste.image.v1.ListProvidersResponse\"\x00\x12Y\n\nListModels\x12#.celeste.image.v1.ListModelsRequest\x1a$.celeste.image.v1.ListModelsResponse\"\x00\x12S\n\x08GetModel\x12!.celeste.image.v1.GetModelRequest\x1a\".celeste.image.v1.GetModelResponse\"\x00\x12\x62\n\rGetServerInfo\x12&.celeste.image.v1.GetServerInfoRequest\x1a\'.celeste.image.v1.GetServerInfoResponse\"\x00\x42\x8f\x01\n\x1fio.github.celesteimage.image.v1B\x11ModelServiceProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,58 +35,60 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.model_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\021ModelServiceProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
-  _globals['_MODELSTATE']._serialized_start=4263
-  _globals['_MODELSTATE']._serialized_end=4422
-  _globals['_MODELVIEW']._serialized_start=4424
-  _globals['_MODELVIEW']._serialized_end=4506
-  _globals['_MODELEVIDENCE']._serialized_start=4509
-  _globals['_MODELEVIDENCE']._serialized_end=4747
-  _globals['_MODELSTAGE']._serialized_start=4750
-  _globals['_MODELSTAGE']._serialized_end=4889
-  _globals['_PROVIDER']._serialized_start=123
-  _globals['_PROVIDER']._serialized_end=275
-  _globals['_MODEL']._serialized_start=278
-  _globals['_MODEL']._serialized_end=983
-  _globals['_MODELLIFECYCLE']._serialized_start=985
-  _globals['_MODELLIFECYCLE']._serialized_end=1112
-  _globals['_PRICERULE']._serialized_start=1115
-  _globals['_PRICERULE']._serialized_end=1296
-  _globals['_PARAMETER']._serialized_start=1299
-  _globals['_PARAMETER']._serialized_end=1917
-  _globals['_TEXTPARAMETER']._serialized_start=1919
-  _globals['_TEXTPARAMETER']._serialized_end=2002
-  _globals['_INTEGERPARAMETER']._serialized_start=2005
-  _globals['_INTEGERPARAMETER']._serialized_end=2202
-  _globals['_NUMBERPARAMETER']._serialized_start=2205
-  _globals['_NUMBERPARAMETER']._serialized_end=2368
-  _globals['_BOOLEANPARAMETER']._serialized_start=2370
-  _globals['_BOOLEANPARAMETER']._serialized_end=2448
-  _globals['_CHOICEPARAMETER']._serialized_start=2451
-  _globals['_CHOICEPARAMETER']._serialized_end=2599
-  _globals['_SIZEPARAMETER']._serialized_start=2602
-  _globals['_SIZEPARAMETER']._serialized_end=2936
-  _globals['_IMAGEPARAMETER']._serialized_start=2939
-  _globals['_IMAGEPARAMETER']._serialized_end=3072
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=3074
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=3160
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=3162
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=3283
-  _globals['_LISTMODELSREQUEST']._serialized_start=3286
-  _globals['_LISTMODELSREQUEST']._serialized_end=3507
-  _globals['_LISTMODELSRESPONSE']._serialized_start=3510
-  _globals['_LISTMODELSRESPONSE']._serialized_end=3675
-  _globals['_MODELALIAS']._serialized_start=3677
-  _globals['_MODELALIAS']._serialized_end=3733
-  _globals['_GETMODELREQUEST']._serialized_start=3735
-  _globals['_GETMODELREQUEST']._serialized_end=3776
-  _globals['_GETMODELRESPONSE']._serialized_start=3778
-  _globals['_GETMODELRESPONSE']._serialized_end=3843
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=3845
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=3867
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=3869
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=3974
-  _globals['_SERVERLIMITS']._serialized_start=3977
-  _globals['_SERVERLIMITS']._serialized_end=4260
-  _globals['_MODELSERVICE']._serialized_start=4892
-  _globals['_MODELSERVICE']._serialized_end=5282
+  _globals['_MODELSTATE']._serialized_start=4427
+  _globals['_MODELSTATE']._serialized_end=4586
+  _globals['_MODELVIEW']._serialized_start=4588
+  _globals['_MODELVIEW']._serialized_end=4670
+  _globals['_REFUSALCHARGE']._serialized_start=4672
+  _globals['_REFUSALCHARGE']._serialized_end=4772
+  _globals['_MODELEVIDENCE']._serialized_start=4775
+  _globals['_MODELEVIDENCE']._serialized_end=5013
+  _globals['_MODELSTAGE']._serialized_start=5016
+  _globals['_MODELSTAGE']._serialized_end=5155
+  _globals['_PROVIDER']._serialized_start=155
+  _globals['_PROVIDER']._serialized_end=307
+  _globals['_MODEL']._serialized_start=310
+  _globals['_MODEL']._serialized_end=1087
+  _globals['_MODELLIFECYCLE']._serialized_start=1089
+  _globals['_MODELLIFECYCLE']._serialized_end=1216
+  _globals['_PRICERULE']._serialized_start=1219
+  _globals['_PRICERULE']._serialized_end=1400
+  _globals['_PARAMETER']._serialized_start=1403
+  _globals['_PARAMETER']._serialized_end=2021
+  _globals['_TEXTPARAMETER']._serialized_start=2023
+  _globals['_TEXTPARAMETER']._serialized_end=2106
+  _globals['_INTEGERPARAMETER']._serialized_start=2109
+  _globals['_INTEGERPARAMETER']._serialized_end=2306
+  _globals['_NUMBERPARAMETER']._serialized_start=2309
+  _globals['_NUMBERPARAMETER']._serialized_end=2472
+  _globals['_BOOLEANPARAMETER']._serialized_start=2474
+  _globals['_BOOLEANPARAMETER']._serialized_end=2552
+  _globals['_CHOICEPARAMETER']._serialized_start=2555
+  _globals['_CHOICEPARAMETER']._serialized_end=2703
+  _globals['_SIZEPARAMETER']._serialized_start=2706
+  _globals['_SIZEPARAMETER']._serialized_end=3040
+  _globals['_IMAGEPARAMETER']._serialized_start=3043
+  _globals['_IMAGEPARAMETER']._serialized_end=3176
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=3178
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=3264
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=3266
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=3387
+  _globals['_LISTMODELSREQUEST']._serialized_start=3390
+  _globals['_LISTMODELSREQUEST']._serialized_end=3611
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3614
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3779
+  _globals['_MODELALIAS']._serialized_start=3781
+  _globals['_MODELALIAS']._serialized_end=3837
+  _globals['_GETMODELREQUEST']._serialized_start=3839
+  _globals['_GETMODELREQUEST']._serialized_end=3880
+  _globals['_GETMODELRESPONSE']._serialized_start=3882
+  _globals['_GETMODELRESPONSE']._serialized_end=3947
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=3949
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=3971
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=3973
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=4078
+  _globals['_SERVERLIMITS']._serialized_start=4081
+  _globals['_SERVERLIMITS']._serialized_end=4424
+  _globals['_MODELSERVICE']._serialized_start=5158
+  _globals['_MODELSERVICE']._serialized_end=5548
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from celeste_image.v1 import money_pb2 as _money_pb2
 from celeste_image.v1 import operation_pb2 as _operation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -76,6 +77,30 @@ MODEL_VIEW_BASIC: ModelView.ValueType  # 1
 MODEL_VIEW_FULL: ModelView.ValueType  # 2
 """With all fields."""
 Global___ModelView: _TypeAlias = ModelView  # noqa: Y015
+
+class _RefusalCharge:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefusalChargeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCharge.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUSAL_CHARGE_UNSPECIFIED: _RefusalCharge.ValueType  # 0
+    """Unknown: the provider does not say."""
+    REFUSAL_CHARGE_CHARGED: _RefusalCharge.ValueType  # 1
+    """It has to be paid."""
+    REFUSAL_CHARGE_FREE: _RefusalCharge.ValueType  # 2
+    """It costs nothing."""
+
+class RefusalCharge(_RefusalCharge, metaclass=_RefusalChargeEnumTypeWrapper):
+    """Whether a refused request has to be paid."""
+
+REFUSAL_CHARGE_UNSPECIFIED: RefusalCharge.ValueType  # 0
+"""Unknown: the provider does not say."""
+REFUSAL_CHARGE_CHARGED: RefusalCharge.ValueType  # 1
+"""It has to be paid."""
+REFUSAL_CHARGE_FREE: RefusalCharge.ValueType  # 2
+"""It costs nothing."""
+Global___RefusalCharge: _TypeAlias = RefusalCharge  # noqa: Y015
 
 class _ModelEvidence:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -212,6 +237,7 @@ class Model(_message.Message):
     LIFECYCLE_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    REFUSAL_CHARGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the model, `provider/model`, for use in requests. The id may have more slashes."""
     provider: _builtins.str
@@ -234,6 +260,8 @@ class Model(_message.Message):
     """Whether the model sends previews."""
     evidence: Global___ModelEvidence.ValueType
     """Origin of the facts about the model."""
+    refusal_charge: Global___RefusalCharge.ValueType
+    """Whether the provider charges a request that its safety system refuses."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[_operation_pb2.OperationKind.ValueType]:
         """Operations that the model offers."""
@@ -278,10 +306,11 @@ class Model(_message.Message):
         lifecycle: Global___ModelLifecycle | None = ...,
         prices: _abc.Iterable[Global___PriceRule] | None = ...,
         evidence: Global___ModelEvidence.ValueType = ...,
+        refusal_charge: Global___RefusalCharge.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifecycle", b"lifecycle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "edits", b"edits", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "prices", b"prices", "provider", b"provider", "sends_previews", b"sends_previews", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_on", b"checked_on", "default_for", b"default_for", "display_name", b"display_name", "edits", b"edits", "evidence", b"evidence", "id", b"id", "license", b"license", "lifecycle", b"lifecycle", "max_count", b"max_count", "operations", b"operations", "parameters", b"parameters", "prices", b"prices", "provider", b"provider", "refusal_charge", b"refusal_charge", "sends_previews", b"sends_previews", "source", b"source", "state", b"state", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -967,6 +996,7 @@ class ServerLimits(_message.Message):
     IMAGE_PIXELS_FIELD_NUMBER: _builtins.int
     IMAGE_SIDE_FIELD_NUMBER: _builtins.int
     MEDIA_TYPES_FIELD_NUMBER: _builtins.int
+    REPLAY_TIME_FIELD_NUMBER: _builtins.int
     request_bytes: _builtins.int
     """Most bytes of a request."""
     inline_default_bytes: _builtins.int
@@ -983,6 +1013,10 @@ class ServerLimits(_message.Message):
     def media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Media types that the server reads."""
 
+    @_builtins.property
+    def replay_time(self) -> _duration_pb2.Duration:
+        """Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes."""
+
     def __init__(
         self,
         *,
@@ -993,10 +1027,11 @@ class ServerLimits(_message.Message):
         image_pixels: _builtins.int = ...,
         image_side: _builtins.int = ...,
         media_types: _abc.Iterable[_builtins.str] | None = ...,
+        replay_time: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replay_time", b"replay_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_bytes", b"image_bytes", "image_pixels", b"image_pixels", "image_side", b"image_side", "inline_default_bytes", b"inline_default_bytes", "inline_maximum_bytes", b"inline_maximum_bytes", "media_types", b"media_types", "request_bytes", b"request_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_bytes", b"image_bytes", "image_pixels", b"image_pixels", "image_side", b"image_side", "inline_default_bytes", b"inline_default_bytes", "inline_maximum_bytes", b"inline_maximum_bytes", "media_types", b"media_types", "replay_time", b"replay_time", "request_bytes", b"request_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/money.proto\x12\x10\x63\x65leste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x05Money\x12#\n\rcurrency_code\x18\x01 \x01(\tR\x0c\x63urrencyCode\x12\x14\n\x05nanos\x18\x02 \x01(\x03R\x05nanos\"6\n\x08Quantity\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n\x06\x61mount\x18\x02 \x01(\x01R\x06\x61mount\"\xb1\x01\n\x05Usage\x12\x16\n\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n\nmegapixels\x18\x02 \x01(\x01R\nmegapixels\x12<\n\x0c\x63ompute_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x63omputeTime\x12\x32\n\x06\x62illed\x18\x04 \x03(\x0b\x32\x1a.celeste.image.v1.QuantityR\x06\x62illedB\x88\x01\n\x1fio.github.celesteimage.image.v1B\nMoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x65leste/image/v1/money.proto\x12\x10\x63\x65leste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x05Money\x12#\n\rcurrency_code\x18\x01 \x01(\tR\x0c\x63urrencyCode\x12\x14\n\x05nanos\x18\x02 \x01(\x03R\x05nanos\"L\n\x08Quantity\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n\x06\x61mount\x18\x02 \x01(\x01R\x06\x61mount\x12\x14\n\x05model\x18\x03 \x01(\tR\x05model\"\xca\x01\n\x04\x43ost\x12\x31\n\x07settled\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\x07settled\x12\x35\n\tuncertain\x18\x02 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\tuncertain\x12\x31\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.CostBasisR\x05\x62\x61sis\x12%\n\x0eunpriced_calls\x18\x04 \x01(\x05R\runpricedCalls\"\xb1\x01\n\x05Usage\x12\x16\n\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n\nmegapixels\x18\x02 \x01(\x01R\nmegapixels\x12<\n\x0c\x63ompute_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x63omputeTime\x12\x32\n\x06\x62illed\x18\x04 \x03(\x0b\x32\x1a.celeste.image.v1.QuantityR\x06\x62illed*u\n\tCostBasis\x12\x1a\n\x16\x43OST_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OST_BASIS_REPORTED\x10\x01\x12\x19\n\x15\x43OST_BASIS_CALCULATED\x10\x02\x12\x18\n\x14\x43OST_BASIS_ESTIMATED\x10\x03\x42\x88\x01\n\x1fio.github.celesteimage.image.v1B\nMoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'celeste_image.v1.money_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037io.github.celesteimage.image.v1B\nMoneyProtoP\001ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\252\002\020Celeste.Image.V1'
+  _globals['_COSTBASIS']._serialized_start=613
+  _globals['_COSTBASIS']._serialized_end=730
   _globals['_MONEY']._serialized_start=82
   _globals['_MONEY']._serialized_end=148
   _globals['_QUANTITY']._serialized_start=150
-  _globals['_QUANTITY']._serialized_end=204
-  _globals['_USAGE']._serialized_start=207
-  _globals['_USAGE']._serialized_end=384
+  _globals['_QUANTITY']._serialized_end=226
+  _globals['_COST']._serialized_start=229
+  _globals['_COST']._serialized_end=431
+  _globals['_USAGE']._serialized_start=434
+  _globals['_USAGE']._serialized_end=611
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CostBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CostBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CostBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COST_BASIS_UNSPECIFIED: _CostBasis.ValueType  # 0
+    """Nothing is settled yet, or the amount is unknown."""
+    COST_BASIS_REPORTED: _CostBasis.ValueType  # 1
+    """The provider named the amount."""
+    COST_BASIS_CALCULATED: _CostBasis.ValueType  # 2
+    """The server multiplied the quantities that the provider counted by the model's price rules."""
+    COST_BASIS_ESTIMATED: _CostBasis.ValueType  # 3
+    """The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say."""
+
+class CostBasis(_CostBasis, metaclass=_CostBasisEnumTypeWrapper):
+    """Origin of a settled amount."""
+
+COST_BASIS_UNSPECIFIED: CostBasis.ValueType  # 0
+"""Nothing is settled yet, or the amount is unknown."""
+COST_BASIS_REPORTED: CostBasis.ValueType  # 1
+"""The provider named the amount."""
+COST_BASIS_CALCULATED: CostBasis.ValueType  # 2
+"""The server multiplied the quantities that the provider counted by the model's price rules."""
+COST_BASIS_ESTIMATED: CostBasis.ValueType  # 3
+"""The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say."""
+Global___CostBasis: _TypeAlias = CostBasis  # noqa: Y015
 
 @_typing.final
 class Money(_message.Message):
@@ -53,23 +82,69 @@ class Quantity(_message.Message):
 
     UNIT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on."""
     amount: _builtins.float
     """Number of units."""
+    model: _builtins.str
+    """Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one."""
     def __init__(
         self,
         *,
         unit: _builtins.str = ...,
         amount: _builtins.float = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "model", b"model", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Quantity: _TypeAlias = Quantity  # noqa: Y015
+
+@_typing.final
+class Cost(_message.Message):
+    """Cost of work in one currency. An unset amount is unknown; it is never 0 for that reason. Amounts in different
+    currencies are never added: there is one Cost per currency.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLED_FIELD_NUMBER: _builtins.int
+    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    UNPRICED_CALLS_FIELD_NUMBER: _builtins.int
+    basis: Global___CostBasis.ValueType
+    """Origin of `settled`. Of a sum, the least certain one."""
+    unpriced_calls: _builtins.int
+    """Calls whose amount is unknown: there is no price, or it is unknown whether the provider charges them. `settled` and
+    `uncertain` are without them.
+    """
+    @_builtins.property
+    def settled(self) -> Global___Money:
+        """Amount that has to be paid for work that has ended. Of several calls, the sum of the known amounts."""
+
+    @_builtins.property
+    def uncertain(self) -> Global___Money:
+        """Amount that may have to be paid as well, for work that has not ended or whose outcome is unknown."""
+
+    def __init__(
+        self,
+        *,
+        settled: Global___Money | None = ...,
+        uncertain: Global___Money | None = ...,
+        basis: Global___CostBasis.ValueType = ...,
+        unpriced_calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settled", b"settled", "uncertain", b"uncertain"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "settled", b"settled", "uncertain", b"uncertain", "unpriced_calls", b"unpriced_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cost: _TypeAlias = Cost  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
@@ -91,8 +166,8 @@ class Usage(_message.Message):
 
     @_builtins.property
     def billed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantity]:
-        """Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-        did not say.
+        """Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+        they did not say.
         """
 
     def __init__(

@@ -170,6 +170,62 @@ FIDELITY_OUTCOME_DEFAULTED: FidelityOutcome.ValueType  # 5
 """The field was unset. The model's or the server's default was used, in `sent`."""
 Global___FidelityOutcome: _TypeAlias = FidelityOutcome  # noqa: Y015
 
+class _ResultSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResultSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResultSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESULT_SOURCE_UNSPECIFIED: _ResultSource.ValueType  # 0
+    """Unknown: a result of an earlier server."""
+    RESULT_SOURCE_MADE: _ResultSource.ValueType  # 1
+    """The models did the request now."""
+    RESULT_SOURCE_REPLAYED: _ResultSource.ValueType  # 2
+    """The first outcome of the same request id."""
+    RESULT_SOURCE_CACHED: _ResultSource.ValueType  # 3
+    """The result of an equal request of the same tenant, from the cache."""
+
+class ResultSource(_ResultSource, metaclass=_ResultSourceEnumTypeWrapper):
+    """Origin of a result."""
+
+RESULT_SOURCE_UNSPECIFIED: ResultSource.ValueType  # 0
+"""Unknown: a result of an earlier server."""
+RESULT_SOURCE_MADE: ResultSource.ValueType  # 1
+"""The models did the request now."""
+RESULT_SOURCE_REPLAYED: ResultSource.ValueType  # 2
+"""The first outcome of the same request id."""
+RESULT_SOURCE_CACHED: ResultSource.ValueType  # 3
+"""The result of an equal request of the same tenant, from the cache."""
+Global___ResultSource: _TypeAlias = ResultSource  # noqa: Y015
+
+class _CacheMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_MODE_UNSPECIFIED: _CacheMode.ValueType  # 0
+    """USE."""
+    CACHE_MODE_USE: _CacheMode.ValueType  # 1
+    """An equal request of the same tenant gets the cached result."""
+    CACHE_MODE_REFRESH: _CacheMode.ValueType  # 2
+    """The result is made again, and replaces the cached one."""
+    CACHE_MODE_BYPASS: _CacheMode.ValueType  # 3
+    """The result is made, and the cache neither read nor written."""
+
+class CacheMode(_CacheMode, metaclass=_CacheModeEnumTypeWrapper):
+    """Use of the server's cache of results. A server without a cache makes all results."""
+
+CACHE_MODE_UNSPECIFIED: CacheMode.ValueType  # 0
+"""USE."""
+CACHE_MODE_USE: CacheMode.ValueType  # 1
+"""An equal request of the same tenant gets the cached result."""
+CACHE_MODE_REFRESH: CacheMode.ValueType  # 2
+"""The result is made again, and replaces the cached one."""
+CACHE_MODE_BYPASS: CacheMode.ValueType  # 3
+"""The result is made, and the cache neither read nor written."""
+Global___CacheMode: _TypeAlias = CacheMode  # noqa: Y015
+
 @_typing.final
 class GenerateRequest(_message.Message):
     """Generates images from words."""
@@ -194,8 +250,10 @@ class GenerateRequest(_message.Message):
     request_id: _builtins.str
     """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 
-    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    events, results, errors and logs. Unset, the server makes an id and returns it.
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     """
     model: _builtins.str
     """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -313,8 +371,10 @@ class EditRequest(_message.Message):
     request_id: _builtins.str
     """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 
-    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    events, results, errors and logs. Unset, the server makes an id and returns it.
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     """
     model: _builtins.str
     """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -485,8 +545,10 @@ class UpscaleRequest(_message.Message):
     request_id: _builtins.str
     """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 
-    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    events, results, errors and logs. Unset, the server makes an id and returns it.
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     """
     model: _builtins.str
     """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -569,8 +631,10 @@ class AnalyzeRequest(_message.Message):
     request_id: _builtins.str
     """Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 
-    Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    events, results, errors and logs. Unset, the server makes an id and returns it.
+    Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     """
     model: _builtins.str
     """Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -711,11 +775,33 @@ class RequestOptions(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STRICTNESS_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     PREVIEW_COUNT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     ROUTING_FIELD_NUMBER: _builtins.int
+    CACHE_MODE_FIELD_NUMBER: _builtins.int
     END_USER_FIELD_NUMBER: _builtins.int
     OUTPUT_METADATA_FIELD_NUMBER: _builtins.int
     EMBED_RECIPE_FIELD_NUMBER: _builtins.int
@@ -727,6 +813,8 @@ class RequestOptions(_message.Message):
     """
     preview_count: _builtins.int
     """Number of previews in a `Stream`, 0 to 8. Some models send none."""
+    cache_mode: Global___CacheMode.ValueType
+    """Use of the server's cache of results. Unset means USE."""
     end_user: _builtins.str
     """Opaque id of the end user, for the provider's own abuse detection, up to 128 characters. Hash the id, so that it
     names nobody. Empty means that the provider gets no id.
@@ -747,6 +835,12 @@ class RequestOptions(_message.Message):
         """
 
     @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+        never gets them.
+        """
+
+    @_builtins.property
     def routing(self) -> Global___Routing:
         """Other models that may do the request. Unset means no other model."""
 
@@ -757,14 +851,16 @@ class RequestOptions(_message.Message):
         provider_options: _abc.Mapping[_builtins.str, _struct_pb2.Struct] | None = ...,
         inline_limit_bytes: _builtins.int | None = ...,
         preview_count: _builtins.int = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         routing: Global___Routing | None = ...,
+        cache_mode: Global___CacheMode.ValueType = ...,
         end_user: _builtins.str = ...,
         output_metadata: Global___OutputMetadata.ValueType = ...,
         embed_recipe: _builtins.bool | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "inline_limit_bytes", b"inline_limit_bytes", "routing", b"routing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "embed_recipe", b"embed_recipe", "end_user", b"end_user", "inline_limit_bytes", b"inline_limit_bytes", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe", "_inline_limit_bytes", b"_inline_limit_bytes", "cache_mode", b"cache_mode", "embed_recipe", b"embed_recipe", "end_user", b"end_user", "inline_limit_bytes", b"inline_limit_bytes", "labels", b"labels", "output_metadata", b"output_metadata", "preview_count", b"preview_count", "provider_options", b"provider_options", "routing", b"routing", "strictness", b"strictness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__embed_recipe: _TypeAlias = _typing.Literal["embed_recipe"]  # noqa: Y015
     _WhichOneofArgType__embed_recipe: _TypeAlias = _typing.Literal["_embed_recipe", b"_embed_recipe"]  # noqa: Y015
@@ -883,10 +979,14 @@ class OperationResult(_message.Message):
     FIDELITY_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     SAFETY_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request, also when the server made the id."""
     model: _builtins.str
     """Id of the model that did the request."""
+    source: Global___ResultSource.ValueType
+    """Origin of the result. A replayed or cached result costs nothing again."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.ImageOutput]:
         """Images in index order. Empty for an analysis. If a provider makes more images than asked for, all are owed and
@@ -918,6 +1018,12 @@ class OperationResult(_message.Message):
         they match a word list; images always have verdicts, also ALLOW. Empty when the operator has no policy.
         """
 
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[_money_pb2.Cost]:
+        """Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+        cached result, the cost of the first time.
+        """
+
     def __init__(
         self,
         *,
@@ -929,10 +1035,12 @@ class OperationResult(_message.Message):
         fidelity: _abc.Iterable[Global___FidelityLine] | None = ...,
         usage: _money_pb2.Usage | None = ...,
         safety: _abc.Iterable[_safety_pb2.SafetyVerdict] | None = ...,
+        costs: _abc.Iterable[_money_pb2.Cost] | None = ...,
+        source: Global___ResultSource.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "safety", b"safety", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "costs", b"costs", "failures", b"failures", "fidelity", b"fidelity", "images", b"images", "model", b"model", "request_id", b"request_id", "safety", b"safety", "source", b"source", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

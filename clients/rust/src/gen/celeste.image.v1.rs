@@ -948,6 +948,9 @@ pub struct Quantity {
     /// Number of units.
     #[prost(double, tag = "2")]
     pub amount: f64,
+    /// Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+    #[prost(string, tag = "3")]
+    pub model: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Quantity {
     const NAME: &'static str = "Quantity";
@@ -957,6 +960,34 @@ impl ::prost::Name for Quantity {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/celeste.image.v1.Quantity".into()
+    }
+}
+/// Cost of work in one currency. An unset amount is unknown; it is never 0 for that reason. Amounts in different
+/// currencies are never added: there is one Cost per currency.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cost {
+    /// Amount that has to be paid for work that has ended. Of several calls, the sum of the known amounts.
+    #[prost(message, optional, tag = "1")]
+    pub settled: ::core::option::Option<Money>,
+    /// Amount that may have to be paid as well, for work that has not ended or whose outcome is unknown.
+    #[prost(message, optional, tag = "2")]
+    pub uncertain: ::core::option::Option<Money>,
+    /// Origin of `settled`. Of a sum, the least certain one.
+    #[prost(enumeration = "CostBasis", tag = "3")]
+    pub basis: i32,
+    /// Calls whose amount is unknown: there is no price, or it is unknown whether the provider charges them. `settled` and
+    /// `uncertain` are without them.
+    #[prost(int32, tag = "4")]
+    pub unpriced_calls: i32,
+}
+impl ::prost::Name for Cost {
+    const NAME: &'static str = "Cost";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.Cost".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.Cost".into()
     }
 }
 /// Resources that one operation used.
@@ -971,8 +1002,8 @@ pub struct Usage {
     /// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
     #[prost(message, optional, tag = "3")]
     pub compute_time: ::core::option::Option<::prost_types::Duration>,
-    /// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-    /// did not say.
+    /// Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+    /// they did not say.
     #[prost(message, repeated, tag = "4")]
     pub billed: ::prost::alloc::vec::Vec<Quantity>,
 }
@@ -984,6 +1015,44 @@ impl ::prost::Name for Usage {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/celeste.image.v1.Usage".into()
+    }
+}
+/// Origin of a settled amount.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CostBasis {
+    /// Nothing is settled yet, or the amount is unknown.
+    Unspecified = 0,
+    /// The provider named the amount.
+    Reported = 1,
+    /// The server multiplied the quantities that the provider counted by the model's price rules.
+    Calculated = 2,
+    /// The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say.
+    Estimated = 3,
+}
+impl CostBasis {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COST_BASIS_UNSPECIFIED",
+            Self::Reported => "COST_BASIS_REPORTED",
+            Self::Calculated => "COST_BASIS_CALCULATED",
+            Self::Estimated => "COST_BASIS_ESTIMATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COST_BASIS_UNSPECIFIED" => Some(Self::Unspecified),
+            "COST_BASIS_REPORTED" => Some(Self::Reported),
+            "COST_BASIS_CALCULATED" => Some(Self::Calculated),
+            "COST_BASIS_ESTIMATED" => Some(Self::Estimated),
+            _ => None,
+        }
     }
 }
 /// The verdict of the operator's safety policy on one text or image, for one category. A refusal by a provider's own
@@ -1118,8 +1187,10 @@ impl SafetyAction {
 pub struct GenerateRequest {
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -1186,8 +1257,10 @@ impl ::prost::Name for GenerateRequest {
 pub struct EditRequest {
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -1305,8 +1378,10 @@ impl ::prost::Name for EditRequest {
 pub struct UpscaleRequest {
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -1362,8 +1437,10 @@ impl ::prost::Name for UpscaleRequest {
 pub struct AnalyzeRequest {
     /// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
     ///
-    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-    /// events, results, errors and logs. Unset, the server makes an id and returns it.
+    /// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+    /// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+    /// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+    /// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
@@ -1474,9 +1551,19 @@ pub struct RequestOptions {
     /// Number of previews in a `Stream`, 0 to 8. Some models send none.
     #[prost(int32, tag = "4")]
     pub preview_count: i32,
+    /// Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+    /// never gets them.
+    #[prost(map = "string, string", tag = "5")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     /// Other models that may do the request. Unset means no other model.
     #[prost(message, optional, tag = "6")]
     pub routing: ::core::option::Option<Routing>,
+    /// Use of the server's cache of results. Unset means USE.
+    #[prost(enumeration = "CacheMode", tag = "8")]
+    pub cache_mode: i32,
     /// Opaque id of the end user, for the provider's own abuse detection, up to 128 characters. Hash the id, so that it
     /// names nobody. Empty means that the provider gets no id.
     #[prost(string, tag = "9")]
@@ -1595,6 +1682,13 @@ pub struct OperationResult {
     /// they match a word list; images always have verdicts, also ALLOW. Empty when the operator has no policy.
     #[prost(message, repeated, tag = "8")]
     pub safety: ::prost::alloc::vec::Vec<SafetyVerdict>,
+    /// Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+    /// cached result, the cost of the first time.
+    #[prost(message, repeated, tag = "9")]
+    pub costs: ::prost::alloc::vec::Vec<Cost>,
+    /// Origin of the result. A replayed or cached result costs nothing again.
+    #[prost(enumeration = "ResultSource", tag = "11")]
+    pub source: i32,
 }
 impl ::prost::Name for OperationResult {
     const NAME: &'static str = "OperationResult";
@@ -1796,6 +1890,82 @@ impl FidelityOutcome {
             "FIDELITY_OUTCOME_EMULATED" => Some(Self::Emulated),
             "FIDELITY_OUTCOME_DROPPED" => Some(Self::Dropped),
             "FIDELITY_OUTCOME_DEFAULTED" => Some(Self::Defaulted),
+            _ => None,
+        }
+    }
+}
+/// Origin of a result.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResultSource {
+    /// Unknown: a result of an earlier server.
+    Unspecified = 0,
+    /// The models did the request now.
+    Made = 1,
+    /// The first outcome of the same request id.
+    Replayed = 2,
+    /// The result of an equal request of the same tenant, from the cache.
+    Cached = 3,
+}
+impl ResultSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESULT_SOURCE_UNSPECIFIED",
+            Self::Made => "RESULT_SOURCE_MADE",
+            Self::Replayed => "RESULT_SOURCE_REPLAYED",
+            Self::Cached => "RESULT_SOURCE_CACHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESULT_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESULT_SOURCE_MADE" => Some(Self::Made),
+            "RESULT_SOURCE_REPLAYED" => Some(Self::Replayed),
+            "RESULT_SOURCE_CACHED" => Some(Self::Cached),
+            _ => None,
+        }
+    }
+}
+/// Use of the server's cache of results. A server without a cache makes all results.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CacheMode {
+    /// USE.
+    Unspecified = 0,
+    /// An equal request of the same tenant gets the cached result.
+    Use = 1,
+    /// The result is made again, and replaces the cached one.
+    Refresh = 2,
+    /// The result is made, and the cache neither read nor written.
+    Bypass = 3,
+}
+impl CacheMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CACHE_MODE_UNSPECIFIED",
+            Self::Use => "CACHE_MODE_USE",
+            Self::Refresh => "CACHE_MODE_REFRESH",
+            Self::Bypass => "CACHE_MODE_BYPASS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CACHE_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CACHE_MODE_USE" => Some(Self::Use),
+            "CACHE_MODE_REFRESH" => Some(Self::Refresh),
+            "CACHE_MODE_BYPASS" => Some(Self::Bypass),
             _ => None,
         }
     }
@@ -2683,7 +2853,8 @@ pub enum ErrorReason {
     /// provider.
     ProviderFailed = 33,
     /// ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-    /// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+    /// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+    /// `ledger_entry` is the id of the call in the ledger: see `UsageService`.
     OutcomeUnknown = 34,
     /// UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
     /// RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
@@ -2696,6 +2867,9 @@ pub enum ErrorReason {
     CredentialsInvalid = 37,
     /// PERMISSION_DENIED. The server knows the caller, who may not call this method.
     NotAllowed = 38,
+    /// ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+    /// each request an id of its own.
+    RequestIdReused = 39,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2743,6 +2917,7 @@ impl ErrorReason {
             Self::UploadBusy => "ERROR_REASON_UPLOAD_BUSY",
             Self::CredentialsInvalid => "ERROR_REASON_CREDENTIALS_INVALID",
             Self::NotAllowed => "ERROR_REASON_NOT_ALLOWED",
+            Self::RequestIdReused => "ERROR_REASON_REQUEST_ID_REUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2787,6 +2962,7 @@ impl ErrorReason {
             "ERROR_REASON_UPLOAD_BUSY" => Some(Self::UploadBusy),
             "ERROR_REASON_CREDENTIALS_INVALID" => Some(Self::CredentialsInvalid),
             "ERROR_REASON_NOT_ALLOWED" => Some(Self::NotAllowed),
+            "ERROR_REASON_REQUEST_ID_REUSED" => Some(Self::RequestIdReused),
             _ => None,
         }
     }
@@ -3519,6 +3695,9 @@ pub struct Model {
     /// Origin of the facts about the model.
     #[prost(enumeration = "ModelEvidence", tag = "16")]
     pub evidence: i32,
+    /// Whether the provider charges a request that its safety system refuses.
+    #[prost(enumeration = "RefusalCharge", tag = "18")]
+    pub refusal_charge: i32,
 }
 impl ::prost::Name for Model {
     const NAME: &'static str = "Model";
@@ -4028,6 +4207,9 @@ pub struct ServerLimits {
     /// Media types that the server reads.
     #[prost(string, repeated, tag = "7")]
     pub media_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+    #[prost(message, optional, tag = "8")]
+    pub replay_time: ::core::option::Option<::prost_types::Duration>,
 }
 impl ::prost::Name for ServerLimits {
     const NAME: &'static str = "ServerLimits";
@@ -4111,6 +4293,40 @@ impl ModelView {
             "MODEL_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
             "MODEL_VIEW_BASIC" => Some(Self::Basic),
             "MODEL_VIEW_FULL" => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+/// Whether a refused request has to be paid.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RefusalCharge {
+    /// Unknown: the provider does not say.
+    Unspecified = 0,
+    /// It has to be paid.
+    Charged = 1,
+    /// It costs nothing.
+    Free = 2,
+}
+impl RefusalCharge {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REFUSAL_CHARGE_UNSPECIFIED",
+            Self::Charged => "REFUSAL_CHARGE_CHARGED",
+            Self::Free => "REFUSAL_CHARGE_FREE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REFUSAL_CHARGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REFUSAL_CHARGE_CHARGED" => Some(Self::Charged),
+            "REFUSAL_CHARGE_FREE" => Some(Self::Free),
             _ => None,
         }
     }
@@ -4408,6 +4624,440 @@ pub mod model_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("celeste.image.v1.ModelService", "GetServerInfo"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Asks for usage.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryUsageRequest {
+    /// Earliest start of an operation.
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// End of the time, itself not included. Unset means now.
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Properties that have a row for each combination of their values. Empty means one row for all operations.
+    #[prost(enumeration = "UsageDimension", repeated, tag = "3")]
+    pub group_by: ::prost::alloc::vec::Vec<i32>,
+    /// Labels that the operations have, all of them. Empty means all operations.
+    #[prost(map = "string, string", tag = "4")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Most rows of a page. 0 means 100; more than 1,000 means 1,000.
+    #[prost(int32, tag = "5")]
+    pub page_size: i32,
+    /// `next_page_token` of the previous page. Empty for the first page.
+    #[prost(string, tag = "6")]
+    pub page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for QueryUsageRequest {
+    const NAME: &'static str = "QueryUsageRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryUsageRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryUsageRequest".into()
+    }
+}
+/// A page of usage.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryUsageResponse {
+    /// Rows of this page, ordered by the properties in `group_by`. A time without operations has no rows.
+    #[prost(message, repeated, tag = "1")]
+    pub rows: ::prost::alloc::vec::Vec<UsageRow>,
+    /// Token of the next page. Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for QueryUsageResponse {
+    const NAME: &'static str = "QueryUsageResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.QueryUsageResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.QueryUsageResponse".into()
+    }
+}
+/// Usage of one combination of the properties in `group_by`. The other properties are empty.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsageRow {
+    /// Day in UTC, `2026-11-22`.
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// Id of the model.
+    #[prost(string, tag = "2")]
+    pub model: ::prost::alloc::string::String,
+    /// Kind of the operation.
+    #[prost(enumeration = "OperationKind", tag = "3")]
+    pub operation: i32,
+    /// Name of the caller.
+    #[prost(string, tag = "4")]
+    pub caller: ::prost::alloc::string::String,
+    /// Operations that ended with a result.
+    #[prost(int64, tag = "5")]
+    pub succeeded: i64,
+    /// Operations that ended with an error or were cancelled.
+    #[prost(int64, tag = "6")]
+    pub failed: i64,
+    /// Calls to providers whose outcome is unknown: they may have to be paid.
+    #[prost(int64, tag = "7")]
+    pub uncertain: i64,
+    /// Operations of `succeeded` that were answered from the cache, or with the first outcome of their id.
+    #[prost(int64, tag = "8")]
+    pub reused: i64,
+    /// Resources that all operations used together.
+    #[prost(message, optional, tag = "9")]
+    pub usage: ::core::option::Option<Usage>,
+    /// Costs, one per currency.
+    #[prost(message, repeated, tag = "10")]
+    pub costs: ::prost::alloc::vec::Vec<Cost>,
+}
+impl ::prost::Name for UsageRow {
+    const NAME: &'static str = "UsageRow";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.UsageRow".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.UsageRow".into()
+    }
+}
+/// One call to a provider.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LedgerEntry {
+    /// Id of the entry. OUTCOME_UNKNOWN has it in metadata `ledger_entry`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Id of the request that the call was made for.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Name of the caller.
+    #[prost(string, tag = "3")]
+    pub caller: ::prost::alloc::string::String,
+    /// Id of the model.
+    #[prost(string, tag = "4")]
+    pub model: ::prost::alloc::string::String,
+    /// Kind of the operation.
+    #[prost(enumeration = "OperationKind", tag = "5")]
+    pub operation: i32,
+    /// Name of the call's job at the provider. Empty when there is none, or it is not known.
+    #[prost(string, tag = "6")]
+    pub provider_job: ::prost::alloc::string::String,
+    /// Progress of the call.
+    #[prost(enumeration = "LedgerState", tag = "7")]
+    pub state: i32,
+    /// Reason of the error, an ErrorReason without its prefix. Empty when the call succeeded or has not ended.
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+    /// Time at which the entry was written, before the call was sent.
+    #[prost(message, optional, tag = "9")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Time at which the end of the call was written. Unset until then.
+    #[prost(message, optional, tag = "10")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Images stored.
+    #[prost(int32, tag = "11")]
+    pub images: i32,
+    /// Quantities that the provider counted for its bill. Empty when it did not say.
+    #[prost(message, repeated, tag = "12")]
+    pub billed: ::prost::alloc::vec::Vec<Quantity>,
+    /// Cost. Unset while the call is open.
+    #[prost(message, optional, tag = "13")]
+    pub cost: ::core::option::Option<Cost>,
+}
+impl ::prost::Name for LedgerEntry {
+    const NAME: &'static str = "LedgerEntry";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.LedgerEntry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.LedgerEntry".into()
+    }
+}
+/// Asks for entries of the ledger. An entry has to match all filters.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLedgerEntriesRequest {
+    /// Earliest `start_time`. Unset means no limit.
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// End of the time, itself not included. Unset means no limit.
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// States of the entries. Empty means all states.
+    #[prost(enumeration = "LedgerState", repeated, tag = "3")]
+    pub states: ::prost::alloc::vec::Vec<i32>,
+    /// Id of the request. Empty means all requests.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Most entries of a page. 0 means 100; more than 1,000 means 1,000.
+    #[prost(int32, tag = "5")]
+    pub page_size: i32,
+    /// `next_page_token` of the previous page. Empty for the first page.
+    #[prost(string, tag = "6")]
+    pub page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListLedgerEntriesRequest {
+    const NAME: &'static str = "ListLedgerEntriesRequest";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListLedgerEntriesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListLedgerEntriesRequest".into()
+    }
+}
+/// A page of the ledger.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLedgerEntriesResponse {
+    /// Entries of this page, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+    /// Token of the next page. Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListLedgerEntriesResponse {
+    const NAME: &'static str = "ListLedgerEntriesResponse";
+    const PACKAGE: &'static str = "celeste.image.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "celeste.image.v1.ListLedgerEntriesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/celeste.image.v1.ListLedgerEntriesResponse".into()
+    }
+}
+/// Property by which usage is added up.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UsageDimension {
+    /// No dimension; refused.
+    Unspecified = 0,
+    /// Day in UTC on which the operation began.
+    Day = 1,
+    /// Model that did the operation, or was tried last.
+    Model = 2,
+    /// Kind of the operation.
+    Operation = 3,
+    /// Name of the caller, as the operator calls it.
+    Caller = 4,
+}
+impl UsageDimension {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USAGE_DIMENSION_UNSPECIFIED",
+            Self::Day => "USAGE_DIMENSION_DAY",
+            Self::Model => "USAGE_DIMENSION_MODEL",
+            Self::Operation => "USAGE_DIMENSION_OPERATION",
+            Self::Caller => "USAGE_DIMENSION_CALLER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USAGE_DIMENSION_UNSPECIFIED" => Some(Self::Unspecified),
+            "USAGE_DIMENSION_DAY" => Some(Self::Day),
+            "USAGE_DIMENSION_MODEL" => Some(Self::Model),
+            "USAGE_DIMENSION_OPERATION" => Some(Self::Operation),
+            "USAGE_DIMENSION_CALLER" => Some(Self::Caller),
+            _ => None,
+        }
+    }
+}
+/// Progress of a call to a provider.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LedgerState {
+    /// No state; refused.
+    Unspecified = 0,
+    /// The call was sent, or is about to be, and has not ended.
+    Open = 1,
+    /// The call has ended, and whether it has to be paid is known.
+    Settled = 2,
+    /// The outcome is unknown: the call may have to be paid. The server does not repeat it.
+    Uncertain = 3,
+}
+impl LedgerState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEDGER_STATE_UNSPECIFIED",
+            Self::Open => "LEDGER_STATE_OPEN",
+            Self::Settled => "LEDGER_STATE_SETTLED",
+            Self::Uncertain => "LEDGER_STATE_UNCERTAIN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEDGER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEDGER_STATE_OPEN" => Some(Self::Open),
+            "LEDGER_STATE_SETTLED" => Some(Self::Settled),
+            "LEDGER_STATE_UNCERTAIN" => Some(Self::Uncertain),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod usage_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Tells what was used and what it cost. A caller sees the requests of its own tenant.
+    ///
+    /// Both calls refuse unknown fields with INVALID_ARGUMENT, reason UNKNOWN_FIELD: the server would answer another question
+    /// if it ignored a filter. Pages may have fewer entries than asked for; only an empty `next_page_token` ends a list.
+    #[derive(Debug, Clone)]
+    pub struct UsageServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl UsageServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> UsageServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> UsageServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            UsageServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds up usage and costs over a time, by day, model and so on.
+        pub async fn query_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/celeste.image.v1.UsageService/QueryUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("celeste.image.v1.UsageService", "QueryUsage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists calls to providers, newest first. Each call that may have to be paid has an entry, written before the call is
+        /// sent.
+        pub async fn list_ledger_entries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLedgerEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLedgerEntriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/celeste.image.v1.UsageService/ListLedgerEntries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("celeste.image.v1.UsageService", "ListLedgerEntries"),
                 );
             self.inner.unary(req, path, codec).await
         }

@@ -10,5 +10,6 @@ export * from "./celeste/image/v1/model_service_pb.js";
 export * from "./celeste/image/v1/money_pb.js";
 export * from "./celeste/image/v1/operation_pb.js";
 export * from "./celeste/image/v1/safety_pb.js";
+export * from "./celeste/image/v1/usage_service_pb.js";
 export * from "./google/rpc/error_details_pb.js";
 export * from "./google/rpc/status_pb.js";

@@ -138,7 +138,7 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2ferror_5freason_2epro
     "ailedAttempt\022\024\n\005model\030\001 \001(\tR\005model\022\026\n\006re"
     "ason\030\002 \001(\tR\006reason\022\030\n\007message\030\003 \001(\tR\007mes"
     "sage\022:\n\013retry_after\030\004 \001(\0132\031.google.proto"
-    "buf.DurationR\nretryAfter*\250\n\n\013ErrorReason"
+    "buf.DurationR\nretryAfter*\314\n\n\013ErrorReason"
     "\022\034\n\030ERROR_REASON_UNSPECIFIED\020\000\022\036\n\032ERROR_"
     "REASON_INVALID_FIELD\020\001\022\036\n\032ERROR_REASON_U"
     "NKNOWN_FIELD\020\002\022\035\n\031ERROR_REASON_NOT_AN_IM"
@@ -171,11 +171,12 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2ferror_5freason_2epro
     "UNKNOWN\020\"\022&\n\"ERROR_REASON_PROVIDERS_UNAV"
     "AILABLE\020#\022\034\n\030ERROR_REASON_UPLOAD_BUSY\020$\022"
     "$\n ERROR_REASON_CREDENTIALS_INVALID\020%\022\034\n"
-    "\030ERROR_REASON_NOT_ALLOWED\020&B\216\001\n\037io.githu"
-    "b.celesteimage.image.v1B\020ErrorReasonProt"
-    "oP\001ZDgithub.com/celeste-image/celeste/cl"
-    "ients/go/celeste/image/v1;imagev1\252\002\020Cele"
-    "ste.Image.V1b\006proto3"
+    "\030ERROR_REASON_NOT_ALLOWED\020&\022\"\n\036ERROR_REA"
+    "SON_REQUEST_ID_REUSED\020\'B\216\001\n\037io.github.ce"
+    "lesteimage.image.v1B\020ErrorReasonProtoP\001Z"
+    "Dgithub.com/celeste-image/celeste/client"
+    "s/go/celeste/image/v1;imagev1\252\002\020Celeste."
+    "Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2ferror_5freason_2eproto_deps[1] = {
@@ -185,7 +186,7 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2ferror_5freason_
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2ferror_5freason_2eproto = {
     false,
     false,
-    1820,
+    1856,
     descriptor_table_protodef_celeste_2fimage_2fv1_2ferror_5freason_2eproto,
     "celeste/image/v1/error_reason.proto",
     &descriptor_table_celeste_2fimage_2fv1_2ferror_5freason_2eproto_once,
@@ -206,7 +207,7 @@ const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ErrorReason_descripto
   return file_level_enum_descriptors_celeste_2fimage_2fv1_2ferror_5freason_2eproto[0];
 }
 PROTOBUF_CONSTINIT const uint32_t ErrorReason_internal_data_[] = {
-    2555904u, 0u, };
+    2621440u, 0u, };
 // ===================================================================
 
 class FailureInfo::_Internal {

@@ -121,6 +121,7 @@ enum ErrorReason : int {
   ERROR_REASON_UPLOAD_BUSY = 36,
   ERROR_REASON_CREDENTIALS_INVALID = 37,
   ERROR_REASON_NOT_ALLOWED = 38,
+  ERROR_REASON_REQUEST_ID_REUSED = 39,
   ErrorReason_INT_MIN_SENTINEL_DO_NOT_USE_ =
       ::std::numeric_limits<::int32_t>::min(),
   ErrorReason_INT_MAX_SENTINEL_DO_NOT_USE_ =
@@ -131,11 +132,11 @@ extern const uint32_t ErrorReason_internal_data_[];
 inline constexpr ErrorReason ErrorReason_MIN =
     static_cast<ErrorReason>(0);
 inline constexpr ErrorReason ErrorReason_MAX =
-    static_cast<ErrorReason>(38);
+    static_cast<ErrorReason>(39);
 inline bool ErrorReason_IsValid(int value) {
-  return 0 <= value && value <= 38;
+  return 0 <= value && value <= 39;
 }
-inline constexpr int ErrorReason_ARRAYSIZE = 38 + 1;
+inline constexpr int ErrorReason_ARRAYSIZE = 39 + 1;
 const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ErrorReason_descriptor();
 template <typename T>
 const ::std::string& ErrorReason_Name(T value) {
@@ -146,7 +147,7 @@ const ::std::string& ErrorReason_Name(T value) {
 }
 template <>
 inline const ::std::string& ErrorReason_Name(ErrorReason value) {
-  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 38>(
+  return ::google::protobuf::internal::NameOfDenseEnum<ErrorReason_descriptor, 0, 39>(
       static_cast<int>(value));
 }
 inline bool ErrorReason_Parse(

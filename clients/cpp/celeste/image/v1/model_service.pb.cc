@@ -89,37 +89,6 @@ struct SizeParameterDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 SizeParameterDefaultTypeInternal _SizeParameter_default_instance_;
 
-inline constexpr ServerLimits::Impl_::Impl_(
-    ::_pbi::ConstantInitialized) noexcept
-      : _cached_size_{0},
-        media_types_{},
-        request_bytes_{0},
-        inline_default_bytes_{0},
-        inline_maximum_bytes_{0},
-        image_bytes_{0},
-        image_pixels_{0},
-        image_side_{0} {}
-
-template <typename>
-PROTOBUF_CONSTEXPR ServerLimits::ServerLimits(::_pbi::ConstantInitialized)
-#if defined(PROTOBUF_CUSTOM_VTABLE)
-    : ::google::protobuf::Message(ServerLimits_class_data_.base()),
-#else   // PROTOBUF_CUSTOM_VTABLE
-    : ::google::protobuf::Message(),
-#endif  // PROTOBUF_CUSTOM_VTABLE
-      _impl_(::_pbi::ConstantInitialized()) {
-}
-struct ServerLimitsDefaultTypeInternal {
-  PROTOBUF_CONSTEXPR ServerLimitsDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
-  ~ServerLimitsDefaultTypeInternal() {}
-  union {
-    ServerLimits _instance;
-  };
-};
-
-PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
-    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ServerLimitsDefaultTypeInternal _ServerLimits_default_instance_;
-
 inline constexpr Provider::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
@@ -459,6 +428,38 @@ struct BooleanParameterDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 BooleanParameterDefaultTypeInternal _BooleanParameter_default_instance_;
 
+inline constexpr ServerLimits::Impl_::Impl_(
+    ::_pbi::ConstantInitialized) noexcept
+      : _cached_size_{0},
+        media_types_{},
+        replay_time_{nullptr},
+        request_bytes_{0},
+        inline_default_bytes_{0},
+        inline_maximum_bytes_{0},
+        image_bytes_{0},
+        image_pixels_{0},
+        image_side_{0} {}
+
+template <typename>
+PROTOBUF_CONSTEXPR ServerLimits::ServerLimits(::_pbi::ConstantInitialized)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(ServerLimits_class_data_.base()),
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(),
+#endif  // PROTOBUF_CUSTOM_VTABLE
+      _impl_(::_pbi::ConstantInitialized()) {
+}
+struct ServerLimitsDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR ServerLimitsDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~ServerLimitsDefaultTypeInternal() {}
+  union {
+    ServerLimits _instance;
+  };
+};
+
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ServerLimitsDefaultTypeInternal _ServerLimits_default_instance_;
+
 inline constexpr PriceRule::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
@@ -563,34 +564,6 @@ struct ListProvidersResponseDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ListProvidersResponseDefaultTypeInternal _ListProvidersResponse_default_instance_;
 
-inline constexpr GetServerInfoResponse::Impl_::Impl_(
-    ::_pbi::ConstantInitialized) noexcept
-      : _cached_size_{0},
-        version_(
-            &::google::protobuf::internal::fixed_address_empty_string,
-            ::_pbi::ConstantInitialized()),
-        limits_{nullptr} {}
-
-template <typename>
-PROTOBUF_CONSTEXPR GetServerInfoResponse::GetServerInfoResponse(::_pbi::ConstantInitialized)
-#if defined(PROTOBUF_CUSTOM_VTABLE)
-    : ::google::protobuf::Message(GetServerInfoResponse_class_data_.base()),
-#else   // PROTOBUF_CUSTOM_VTABLE
-    : ::google::protobuf::Message(),
-#endif  // PROTOBUF_CUSTOM_VTABLE
-      _impl_(::_pbi::ConstantInitialized()) {
-}
-struct GetServerInfoResponseDefaultTypeInternal {
-  PROTOBUF_CONSTEXPR GetServerInfoResponseDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
-  ~GetServerInfoResponseDefaultTypeInternal() {}
-  union {
-    GetServerInfoResponse _instance;
-  };
-};
-
-PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
-    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 GetServerInfoResponseDefaultTypeInternal _GetServerInfoResponse_default_instance_;
-
 inline constexpr Model::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
       : _cached_size_{0},
@@ -626,7 +599,8 @@ inline constexpr Model::Impl_::Impl_(
         state_{static_cast< ::celeste::image::v1::ModelState >(0)},
         max_count_{0},
         sends_previews_{false},
-        evidence_{static_cast< ::celeste::image::v1::ModelEvidence >(0)} {}
+        evidence_{static_cast< ::celeste::image::v1::ModelEvidence >(0)},
+        refusal_charge_{static_cast< ::celeste::image::v1::RefusalCharge >(0)} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR Model::Model(::_pbi::ConstantInitialized)
@@ -647,6 +621,34 @@ struct ModelDefaultTypeInternal {
 
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 ModelDefaultTypeInternal _Model_default_instance_;
+
+inline constexpr GetServerInfoResponse::Impl_::Impl_(
+    ::_pbi::ConstantInitialized) noexcept
+      : _cached_size_{0},
+        version_(
+            &::google::protobuf::internal::fixed_address_empty_string,
+            ::_pbi::ConstantInitialized()),
+        limits_{nullptr} {}
+
+template <typename>
+PROTOBUF_CONSTEXPR GetServerInfoResponse::GetServerInfoResponse(::_pbi::ConstantInitialized)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(GetServerInfoResponse_class_data_.base()),
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(),
+#endif  // PROTOBUF_CUSTOM_VTABLE
+      _impl_(::_pbi::ConstantInitialized()) {
+}
+struct GetServerInfoResponseDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR GetServerInfoResponseDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~GetServerInfoResponseDefaultTypeInternal() {}
+  union {
+    GetServerInfoResponse _instance;
+  };
+};
+
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 GetServerInfoResponseDefaultTypeInternal _GetServerInfoResponse_default_instance_;
 
 inline constexpr ListModelsResponse::Impl_::Impl_(
     ::_pbi::ConstantInitialized) noexcept
@@ -705,7 +707,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
 }  // namespace image
 }  // namespace celeste
 static const ::_pb::EnumDescriptor* PROTOBUF_NONNULL
-    file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[4];
+    file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[5];
 static constexpr const ::_pb::ServiceDescriptor* PROTOBUF_NONNULL* PROTOBUF_NULLABLE
     file_level_service_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto = nullptr;
 const ::uint32_t
@@ -726,7 +728,7 @@ const ::uint32_t
         3,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_._has_bits_),
-        20, // hasbit index offset
+        21, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.id_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.provider_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.display_name_),
@@ -744,6 +746,7 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.lifecycle_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.prices_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.evidence_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Model, _impl_.refusal_charge_),
         5,
         6,
         7,
@@ -761,6 +764,7 @@ const ::uint32_t
         12,
         3,
         16,
+        17,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ModelLifecycle, _impl_._has_bits_),
         6, // hasbit index offset
@@ -952,7 +956,7 @@ const ::uint32_t
         1,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_._has_bits_),
-        10, // hasbit index offset
+        11, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.request_bytes_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.inline_default_bytes_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.inline_maximum_bytes_),
@@ -960,39 +964,41 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.image_pixels_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.image_side_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.media_types_),
-        1,
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::ServerLimits, _impl_.replay_time_),
         2,
         3,
         4,
         5,
         6,
+        7,
         0,
+        1,
 };
 
 static const ::_pbi::MigrationSchema
     schemas[] ABSL_ATTRIBUTE_SECTION_VARIABLE(protodesc_cold) = {
         {0, sizeof(::celeste::image::v1::Provider)},
         {13, sizeof(::celeste::image::v1::Model)},
-        {50, sizeof(::celeste::image::v1::ModelLifecycle)},
-        {59, sizeof(::celeste::image::v1::PriceRule)},
-        {74, sizeof(::celeste::image::v1::Parameter)},
-        {105, sizeof(::celeste::image::v1::TextParameter)},
-        {112, sizeof(::celeste::image::v1::IntegerParameter)},
-        {123, sizeof(::celeste::image::v1::NumberParameter)},
-        {132, sizeof(::celeste::image::v1::BooleanParameter)},
-        {137, sizeof(::celeste::image::v1::ChoiceParameter)},
-        {148, sizeof(::celeste::image::v1::SizeParameter)},
-        {169, sizeof(::celeste::image::v1::ImageParameter)},
-        {178, sizeof(::celeste::image::v1::ListProvidersRequest)},
-        {185, sizeof(::celeste::image::v1::ListProvidersResponse)},
-        {192, sizeof(::celeste::image::v1::ListModelsRequest)},
-        {205, sizeof(::celeste::image::v1::ListModelsResponse)},
-        {214, sizeof(::celeste::image::v1::ModelAlias)},
-        {221, sizeof(::celeste::image::v1::GetModelRequest)},
-        {226, sizeof(::celeste::image::v1::GetModelResponse)},
-        {231, sizeof(::celeste::image::v1::GetServerInfoRequest)},
-        {232, sizeof(::celeste::image::v1::GetServerInfoResponse)},
-        {239, sizeof(::celeste::image::v1::ServerLimits)},
+        {52, sizeof(::celeste::image::v1::ModelLifecycle)},
+        {61, sizeof(::celeste::image::v1::PriceRule)},
+        {76, sizeof(::celeste::image::v1::Parameter)},
+        {107, sizeof(::celeste::image::v1::TextParameter)},
+        {114, sizeof(::celeste::image::v1::IntegerParameter)},
+        {125, sizeof(::celeste::image::v1::NumberParameter)},
+        {134, sizeof(::celeste::image::v1::BooleanParameter)},
+        {139, sizeof(::celeste::image::v1::ChoiceParameter)},
+        {150, sizeof(::celeste::image::v1::SizeParameter)},
+        {171, sizeof(::celeste::image::v1::ImageParameter)},
+        {180, sizeof(::celeste::image::v1::ListProvidersRequest)},
+        {187, sizeof(::celeste::image::v1::ListProvidersResponse)},
+        {194, sizeof(::celeste::image::v1::ListModelsRequest)},
+        {207, sizeof(::celeste::image::v1::ListModelsResponse)},
+        {216, sizeof(::celeste::image::v1::ModelAlias)},
+        {223, sizeof(::celeste::image::v1::GetModelRequest)},
+        {228, sizeof(::celeste::image::v1::GetModelResponse)},
+        {233, sizeof(::celeste::image::v1::GetServerInfoRequest)},
+        {234, sizeof(::celeste::image::v1::GetServerInfoResponse)},
+        {241, sizeof(::celeste::image::v1::ServerLimits)},
 };
 static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_Provider_default_instance_._instance,
@@ -1023,155 +1029,163 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fmodel_5fservice_2epr
     "\n$celeste/image/v1/model_service.proto\022\020"
     "celeste.image.v1\032\034celeste/image/v1/money"
     ".proto\032 celeste/image/v1/operation.proto"
-    "\"\230\001\n\010Provider\022\022\n\004name\030\001 \001(\tR\004name\022!\n\014dis"
-    "play_name\030\002 \001(\tR\013displayName\022\036\n\nconfigur"
-    "ed\030\003 \001(\010R\nconfigured\022\022\n\004kind\030\004 \001(\tR\004kind"
-    "\022!\n\014key_variable\030\005 \001(\tR\013keyVariable\"\301\005\n\005"
-    "Model\022\016\n\002id\030\001 \001(\tR\002id\022\032\n\010provider\030\002 \001(\tR"
-    "\010provider\022!\n\014display_name\030\003 \001(\tR\013display"
-    "Name\022\030\n\007summary\030\004 \001(\tR\007summary\022\?\n\noperat"
-    "ions\030\005 \003(\0162\037.celeste.image.v1.OperationK"
-    "indR\noperations\022\024\n\005edits\030\021 \003(\tR\005edits\0222\n"
-    "\005state\030\006 \001(\0162\034.celeste.image.v1.ModelSta"
-    "teR\005state\022@\n\013default_for\030\007 \003(\0162\037.celeste"
-    ".image.v1.OperationKindR\ndefaultFor\022\030\n\007l"
-    "icense\030\010 \001(\tR\007license\022\026\n\006source\030\t \001(\tR\006s"
-    "ource\022\035\n\nchecked_on\030\n \001(\tR\tcheckedOn\022\033\n\t"
-    "max_count\030\013 \001(\005R\010maxCount\022%\n\016sends_previ"
-    "ews\030\014 \001(\010R\rsendsPreviews\022;\n\nparameters\030\r"
-    " \003(\0132\033.celeste.image.v1.ParameterR\nparam"
-    "eters\022>\n\tlifecycle\030\016 \001(\0132 .celeste.image"
-    ".v1.ModelLifecycleR\tlifecycle\0223\n\006prices\030"
-    "\017 \003(\0132\033.celeste.image.v1.PriceRuleR\006pric"
-    "es\022;\n\010evidence\030\020 \001(\0162\037.celeste.image.v1."
-    "ModelEvidenceR\010evidence\"\177\n\016ModelLifecycl"
-    "e\0222\n\005stage\030\001 \001(\0162\034.celeste.image.v1.Mode"
-    "lStageR\005stage\022\027\n\007ends_on\030\002 \001(\tR\006endsOn\022 "
-    "\n\013replacement\030\003 \001(\tR\013replacement\"\265\001\n\tPri"
-    "ceRule\022\022\n\004unit\030\001 \001(\tR\004unit\022-\n\005price\030\002 \001("
-    "\0132\027.celeste.image.v1.MoneyR\005price\022\020\n\003per"
-    "\030\003 \001(\005R\003per\022\034\n\tcondition\030\004 \001(\tR\tconditio"
-    "n\022\026\n\006source\030\005 \001(\tR\006source\022\035\n\nchecked_on\030"
-    "\006 \001(\tR\tcheckedOn\"\352\004\n\tParameter\022=\n\toperat"
-    "ion\030\001 \001(\0162\037.celeste.image.v1.OperationKi"
-    "ndR\toperation\022\022\n\004path\030\002 \001(\tR\004path\022\024\n\005tit"
-    "le\030\003 \001(\tR\005title\022\022\n\004help\030\004 \001(\tR\004help\022\032\n\010r"
-    "equired\030\005 \001(\010R\010required\022\032\n\010advanced\030\006 \001("
-    "\010R\010advanced\0225\n\004text\030\007 \001(\0132\037.celeste.imag"
-    "e.v1.TextParameterH\000R\004text\022>\n\007integer\030\010 "
-    "\001(\0132\".celeste.image.v1.IntegerParameterH"
-    "\000R\007integer\022;\n\006number\030\t \001(\0132!.celeste.ima"
-    "ge.v1.NumberParameterH\000R\006number\022>\n\007boole"
-    "an\030\n \001(\0132\".celeste.image.v1.BooleanParam"
-    "eterH\000R\007boolean\022;\n\006choice\030\013 \001(\0132!.celest"
-    "e.image.v1.ChoiceParameterH\000R\006choice\0225\n\004"
-    "size\030\014 \001(\0132\037.celeste.image.v1.SizeParame"
-    "terH\000R\004size\0228\n\005image\030\r \001(\0132 .celeste.ima"
-    "ge.v1.ImageParameterH\000R\005imageB\006\n\004kind\"S\n"
-    "\rTextParameter\022\035\n\nmax_length\030\001 \001(\005R\tmaxL"
-    "ength\022#\n\rdefault_value\030\002 \001(\tR\014defaultVal"
-    "ue\"\305\001\n\020IntegerParameter\022\035\n\007minimum\030\001 \001(\003"
-    "H\000R\007minimum\210\001\001\022\035\n\007maximum\030\002 \001(\003H\001R\007maxim"
-    "um\210\001\001\022\037\n\013multiple_of\030\003 \001(\003R\nmultipleOf\022("
-    "\n\rdefault_value\030\004 \001(\003H\002R\014defaultValue\210\001\001"
-    "B\n\n\010_minimumB\n\n\010_maximumB\020\n\016_default_val"
-    "ue\"\243\001\n\017NumberParameter\022\035\n\007minimum\030\001 \001(\001H"
-    "\000R\007minimum\210\001\001\022\035\n\007maximum\030\002 \001(\001H\001R\007maximu"
-    "m\210\001\001\022(\n\rdefault_value\030\003 \001(\001H\002R\014defaultVa"
-    "lue\210\001\001B\n\n\010_minimumB\n\n\010_maximumB\020\n\016_defau"
-    "lt_value\"N\n\020BooleanParameter\022(\n\rdefault_"
-    "value\030\001 \001(\010H\000R\014defaultValue\210\001\001B\020\n\016_defau"
-    "lt_value\"\224\001\n\017ChoiceParameter\022\026\n\006values\030\001"
-    " \003(\tR\006values\022#\n\rdefault_value\030\002 \001(\tR\014def"
-    "aultValue\022\037\n\013allow_other\030\003 \001(\010R\nallowOth"
-    "er\022#\n\rmaximum_count\030\004 \001(\005R\014maximumCount\""
-    "\316\002\n\rSizeParameter\022!\n\014minimum_side\030\001 \001(\005R"
-    "\013minimumSide\022!\n\014maximum_side\030\002 \001(\005R\013maxi"
-    "mumSide\022\037\n\013multiple_of\030\003 \001(\005R\nmultipleOf"
-    "\022-\n\022maximum_megapixels\030\004 \001(\001R\021maximumMeg"
-    "apixels\022#\n\rdefault_width\030\005 \001(\005R\014defaultW"
-    "idth\022%\n\016default_height\030\006 \001(\005R\rdefaultHei"
-    "ght\022\024\n\005sizes\030\007 \003(\tR\005sizes\022\026\n\006ratios\030\010 \003("
-    "\tR\006ratios\022-\n\022minimum_megapixels\030\t \001(\001R\021m"
-    "inimumMegapixels\"\205\001\n\016ImageParameter\022\037\n\013m"
-    "edia_types\030\001 \003(\tR\nmediaTypes\022-\n\022maximum_"
-    "megapixels\030\002 \001(\001R\021maximumMegapixels\022#\n\rm"
-    "aximum_count\030\003 \001(\005R\014maximumCount\"V\n\024List"
-    "ProvidersRequest\022\035\n\tpage_size\030\001 \001(\005B\000R\010p"
-    "ageSize\022\037\n\npage_token\030\002 \001(\tB\000R\tpageToken"
-    "\"y\n\025ListProvidersResponse\0228\n\tproviders\030\001"
-    " \003(\0132\032.celeste.image.v1.ProviderR\tprovid"
-    "ers\022&\n\017next_page_token\030\002 \001(\tR\rnextPageTo"
-    "ken\"\335\001\n\021ListModelsRequest\022\035\n\tpage_size\030\001"
-    " \001(\005B\000R\010pageSize\022\037\n\npage_token\030\002 \001(\tB\000R\t"
-    "pageToken\0221\n\004view\030\003 \001(\0162\033.celeste.image."
-    "v1.ModelViewB\000R\004view\022\?\n\toperation\030\004 \001(\0162"
-    "\037.celeste.image.v1.OperationKindB\000R\toper"
-    "ation\022\024\n\004edit\030\005 \001(\tB\000R\004edit\"\245\001\n\022ListMode"
-    "lsResponse\022/\n\006models\030\001 \003(\0132\027.celeste.ima"
-    "ge.v1.ModelR\006models\022&\n\017next_page_token\030\002"
-    " \001(\tR\rnextPageToken\0226\n\007aliases\030\003 \003(\0132\034.c"
-    "eleste.image.v1.ModelAliasR\007aliases\"8\n\nM"
-    "odelAlias\022\022\n\004name\030\001 \001(\tR\004name\022\026\n\006models\030"
-    "\002 \003(\tR\006models\")\n\017GetModelRequest\022\026\n\005mode"
-    "l\030\001 \001(\tB\000R\005model\"A\n\020GetModelResponse\022-\n\005"
-    "model\030\001 \001(\0132\027.celeste.image.v1.ModelR\005mo"
-    "del\"\026\n\024GetServerInfoRequest\"i\n\025GetServer"
-    "InfoResponse\022\030\n\007version\030\001 \001(\tR\007version\0226"
-    "\n\006limits\030\002 \001(\0132\036.celeste.image.v1.Server"
-    "LimitsR\006limits\"\233\002\n\014ServerLimits\022#\n\rreque"
-    "st_bytes\030\001 \001(\005R\014requestBytes\0220\n\024inline_d"
-    "efault_bytes\030\002 \001(\005R\022inlineDefaultBytes\0220"
-    "\n\024inline_maximum_bytes\030\003 \001(\005R\022inlineMaxi"
-    "mumBytes\022\037\n\013image_bytes\030\004 \001(\005R\nimageByte"
-    "s\022!\n\014image_pixels\030\005 \001(\005R\013imagePixels\022\035\n\n"
-    "image_side\030\006 \001(\005R\timageSide\022\037\n\013media_typ"
-    "es\030\007 \003(\tR\nmediaTypes*\237\001\n\nModelState\022\033\n\027M"
-    "ODEL_STATE_UNSPECIFIED\020\000\022\025\n\021MODEL_STATE_"
-    "READY\020\001\022\037\n\033MODEL_STATE_WEIGHTS_MISSING\020\002"
-    "\022#\n\037MODEL_STATE_CREDENTIALS_MISSING\020\003\022\027\n"
-    "\023MODEL_STATE_RETIRED\020\004*R\n\tModelView\022\032\n\026M"
-    "ODEL_VIEW_UNSPECIFIED\020\000\022\024\n\020MODEL_VIEW_BA"
-    "SIC\020\001\022\023\n\017MODEL_VIEW_FULL\020\002*\356\001\n\rModelEvid"
-    "ence\022\036\n\032MODEL_EVIDENCE_UNSPECIFIED\020\000\022\026\n\022"
-    "MODEL_EVIDENCE_RUN\020\001\022\"\n\036MODEL_EVIDENCE_O"
-    "FFICIAL_CLIENT\020\002\022\037\n\033MODEL_EVIDENCE_OTHER"
-    "_CLIENT\020\003\022 \n\034MODEL_EVIDENCE_SPECIFICATIO"
-    "N\020\004\022 \n\034MODEL_EVIDENCE_CONFIGURATION\020\005\022\034\n"
-    "\030MODEL_EVIDENCE_PUBLISHER\020\006*\213\001\n\nModelSta"
-    "ge\022\033\n\027MODEL_STAGE_UNSPECIFIED\020\000\022\027\n\023MODEL"
-    "_STAGE_PREVIEW\020\001\022\026\n\022MODEL_STAGE_ACTIVE\020\002"
-    "\022\026\n\022MODEL_STAGE_ENDING\020\003\022\027\n\023MODEL_STAGE_"
-    "RETIRED\020\0042\206\003\n\014ModelService\022b\n\rListProvid"
-    "ers\022&.celeste.image.v1.ListProvidersRequ"
-    "est\032\'.celeste.image.v1.ListProvidersResp"
-    "onse\"\000\022Y\n\nListModels\022#.celeste.image.v1."
-    "ListModelsRequest\032$.celeste.image.v1.Lis"
-    "tModelsResponse\"\000\022S\n\010GetModel\022!.celeste."
-    "image.v1.GetModelRequest\032\".celeste.image"
-    ".v1.GetModelResponse\"\000\022b\n\rGetServerInfo\022"
-    "&.celeste.image.v1.GetServerInfoRequest\032"
-    "\'.celeste.image.v1.GetServerInfoResponse"
-    "\"\000B\217\001\n\037io.github.celesteimage.image.v1B\021"
-    "ModelServiceProtoP\001ZDgithub.com/celeste-"
-    "image/celeste/clients/go/celeste/image/v"
-    "1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
+    "\032\036google/protobuf/duration.proto\"\230\001\n\010Pro"
+    "vider\022\022\n\004name\030\001 \001(\tR\004name\022!\n\014display_nam"
+    "e\030\002 \001(\tR\013displayName\022\036\n\nconfigured\030\003 \001(\010"
+    "R\nconfigured\022\022\n\004kind\030\004 \001(\tR\004kind\022!\n\014key_"
+    "variable\030\005 \001(\tR\013keyVariable\"\211\006\n\005Model\022\016\n"
+    "\002id\030\001 \001(\tR\002id\022\032\n\010provider\030\002 \001(\tR\010provide"
+    "r\022!\n\014display_name\030\003 \001(\tR\013displayName\022\030\n\007"
+    "summary\030\004 \001(\tR\007summary\022\?\n\noperations\030\005 \003"
+    "(\0162\037.celeste.image.v1.OperationKindR\nope"
+    "rations\022\024\n\005edits\030\021 \003(\tR\005edits\0222\n\005state\030\006"
+    " \001(\0162\034.celeste.image.v1.ModelStateR\005stat"
+    "e\022@\n\013default_for\030\007 \003(\0162\037.celeste.image.v"
+    "1.OperationKindR\ndefaultFor\022\030\n\007license\030\010"
+    " \001(\tR\007license\022\026\n\006source\030\t \001(\tR\006source\022\035\n"
+    "\nchecked_on\030\n \001(\tR\tcheckedOn\022\033\n\tmax_coun"
+    "t\030\013 \001(\005R\010maxCount\022%\n\016sends_previews\030\014 \001("
+    "\010R\rsendsPreviews\022;\n\nparameters\030\r \003(\0132\033.c"
+    "eleste.image.v1.ParameterR\nparameters\022>\n"
+    "\tlifecycle\030\016 \001(\0132 .celeste.image.v1.Mode"
+    "lLifecycleR\tlifecycle\0223\n\006prices\030\017 \003(\0132\033."
+    "celeste.image.v1.PriceRuleR\006prices\022;\n\010ev"
+    "idence\030\020 \001(\0162\037.celeste.image.v1.ModelEvi"
+    "denceR\010evidence\022F\n\016refusal_charge\030\022 \001(\0162"
+    "\037.celeste.image.v1.RefusalChargeR\rrefusa"
+    "lCharge\"\177\n\016ModelLifecycle\0222\n\005stage\030\001 \001(\016"
+    "2\034.celeste.image.v1.ModelStageR\005stage\022\027\n"
+    "\007ends_on\030\002 \001(\tR\006endsOn\022 \n\013replacement\030\003 "
+    "\001(\tR\013replacement\"\265\001\n\tPriceRule\022\022\n\004unit\030\001"
+    " \001(\tR\004unit\022-\n\005price\030\002 \001(\0132\027.celeste.imag"
+    "e.v1.MoneyR\005price\022\020\n\003per\030\003 \001(\005R\003per\022\034\n\tc"
+    "ondition\030\004 \001(\tR\tcondition\022\026\n\006source\030\005 \001("
+    "\tR\006source\022\035\n\nchecked_on\030\006 \001(\tR\tcheckedOn"
+    "\"\352\004\n\tParameter\022=\n\toperation\030\001 \001(\0162\037.cele"
+    "ste.image.v1.OperationKindR\toperation\022\022\n"
+    "\004path\030\002 \001(\tR\004path\022\024\n\005title\030\003 \001(\tR\005title\022"
+    "\022\n\004help\030\004 \001(\tR\004help\022\032\n\010required\030\005 \001(\010R\010r"
+    "equired\022\032\n\010advanced\030\006 \001(\010R\010advanced\0225\n\004t"
+    "ext\030\007 \001(\0132\037.celeste.image.v1.TextParamet"
+    "erH\000R\004text\022>\n\007integer\030\010 \001(\0132\".celeste.im"
+    "age.v1.IntegerParameterH\000R\007integer\022;\n\006nu"
+    "mber\030\t \001(\0132!.celeste.image.v1.NumberPara"
+    "meterH\000R\006number\022>\n\007boolean\030\n \001(\0132\".celes"
+    "te.image.v1.BooleanParameterH\000R\007boolean\022"
+    ";\n\006choice\030\013 \001(\0132!.celeste.image.v1.Choic"
+    "eParameterH\000R\006choice\0225\n\004size\030\014 \001(\0132\037.cel"
+    "este.image.v1.SizeParameterH\000R\004size\0228\n\005i"
+    "mage\030\r \001(\0132 .celeste.image.v1.ImageParam"
+    "eterH\000R\005imageB\006\n\004kind\"S\n\rTextParameter\022\035"
+    "\n\nmax_length\030\001 \001(\005R\tmaxLength\022#\n\rdefault"
+    "_value\030\002 \001(\tR\014defaultValue\"\305\001\n\020IntegerPa"
+    "rameter\022\035\n\007minimum\030\001 \001(\003H\000R\007minimum\210\001\001\022\035"
+    "\n\007maximum\030\002 \001(\003H\001R\007maximum\210\001\001\022\037\n\013multipl"
+    "e_of\030\003 \001(\003R\nmultipleOf\022(\n\rdefault_value\030"
+    "\004 \001(\003H\002R\014defaultValue\210\001\001B\n\n\010_minimumB\n\n\010"
+    "_maximumB\020\n\016_default_value\"\243\001\n\017NumberPar"
+    "ameter\022\035\n\007minimum\030\001 \001(\001H\000R\007minimum\210\001\001\022\035\n"
+    "\007maximum\030\002 \001(\001H\001R\007maximum\210\001\001\022(\n\rdefault_"
+    "value\030\003 \001(\001H\002R\014defaultValue\210\001\001B\n\n\010_minim"
+    "umB\n\n\010_maximumB\020\n\016_default_value\"N\n\020Bool"
+    "eanParameter\022(\n\rdefault_value\030\001 \001(\010H\000R\014d"
+    "efaultValue\210\001\001B\020\n\016_default_value\"\224\001\n\017Cho"
+    "iceParameter\022\026\n\006values\030\001 \003(\tR\006values\022#\n\r"
+    "default_value\030\002 \001(\tR\014defaultValue\022\037\n\013all"
+    "ow_other\030\003 \001(\010R\nallowOther\022#\n\rmaximum_co"
+    "unt\030\004 \001(\005R\014maximumCount\"\316\002\n\rSizeParamete"
+    "r\022!\n\014minimum_side\030\001 \001(\005R\013minimumSide\022!\n\014"
+    "maximum_side\030\002 \001(\005R\013maximumSide\022\037\n\013multi"
+    "ple_of\030\003 \001(\005R\nmultipleOf\022-\n\022maximum_mega"
+    "pixels\030\004 \001(\001R\021maximumMegapixels\022#\n\rdefau"
+    "lt_width\030\005 \001(\005R\014defaultWidth\022%\n\016default_"
+    "height\030\006 \001(\005R\rdefaultHeight\022\024\n\005sizes\030\007 \003"
+    "(\tR\005sizes\022\026\n\006ratios\030\010 \003(\tR\006ratios\022-\n\022min"
+    "imum_megapixels\030\t \001(\001R\021minimumMegapixels"
+    "\"\205\001\n\016ImageParameter\022\037\n\013media_types\030\001 \003(\t"
+    "R\nmediaTypes\022-\n\022maximum_megapixels\030\002 \001(\001"
+    "R\021maximumMegapixels\022#\n\rmaximum_count\030\003 \001"
+    "(\005R\014maximumCount\"V\n\024ListProvidersRequest"
+    "\022\035\n\tpage_size\030\001 \001(\005B\000R\010pageSize\022\037\n\npage_"
+    "token\030\002 \001(\tB\000R\tpageToken\"y\n\025ListProvider"
+    "sResponse\0228\n\tproviders\030\001 \003(\0132\032.celeste.i"
+    "mage.v1.ProviderR\tproviders\022&\n\017next_page"
+    "_token\030\002 \001(\tR\rnextPageToken\"\335\001\n\021ListMode"
+    "lsRequest\022\035\n\tpage_size\030\001 \001(\005B\000R\010pageSize"
+    "\022\037\n\npage_token\030\002 \001(\tB\000R\tpageToken\0221\n\004vie"
+    "w\030\003 \001(\0162\033.celeste.image.v1.ModelViewB\000R\004"
+    "view\022\?\n\toperation\030\004 \001(\0162\037.celeste.image."
+    "v1.OperationKindB\000R\toperation\022\024\n\004edit\030\005 "
+    "\001(\tB\000R\004edit\"\245\001\n\022ListModelsResponse\022/\n\006mo"
+    "dels\030\001 \003(\0132\027.celeste.image.v1.ModelR\006mod"
+    "els\022&\n\017next_page_token\030\002 \001(\tR\rnextPageTo"
+    "ken\0226\n\007aliases\030\003 \003(\0132\034.celeste.image.v1."
+    "ModelAliasR\007aliases\"8\n\nModelAlias\022\022\n\004nam"
+    "e\030\001 \001(\tR\004name\022\026\n\006models\030\002 \003(\tR\006models\")\n"
+    "\017GetModelRequest\022\026\n\005model\030\001 \001(\tB\000R\005model"
+    "\"A\n\020GetModelResponse\022-\n\005model\030\001 \001(\0132\027.ce"
+    "leste.image.v1.ModelR\005model\"\026\n\024GetServer"
+    "InfoRequest\"i\n\025GetServerInfoResponse\022\030\n\007"
+    "version\030\001 \001(\tR\007version\0226\n\006limits\030\002 \001(\0132\036"
+    ".celeste.image.v1.ServerLimitsR\006limits\"\327"
+    "\002\n\014ServerLimits\022#\n\rrequest_bytes\030\001 \001(\005R\014"
+    "requestBytes\0220\n\024inline_default_bytes\030\002 \001"
+    "(\005R\022inlineDefaultBytes\0220\n\024inline_maximum"
+    "_bytes\030\003 \001(\005R\022inlineMaximumBytes\022\037\n\013imag"
+    "e_bytes\030\004 \001(\005R\nimageBytes\022!\n\014image_pixel"
+    "s\030\005 \001(\005R\013imagePixels\022\035\n\nimage_side\030\006 \001(\005"
+    "R\timageSide\022\037\n\013media_types\030\007 \003(\tR\nmediaT"
+    "ypes\022:\n\013replay_time\030\010 \001(\0132\031.google.proto"
+    "buf.DurationR\nreplayTime*\237\001\n\nModelState\022"
+    "\033\n\027MODEL_STATE_UNSPECIFIED\020\000\022\025\n\021MODEL_ST"
+    "ATE_READY\020\001\022\037\n\033MODEL_STATE_WEIGHTS_MISSI"
+    "NG\020\002\022#\n\037MODEL_STATE_CREDENTIALS_MISSING\020"
+    "\003\022\027\n\023MODEL_STATE_RETIRED\020\004*R\n\tModelView\022"
+    "\032\n\026MODEL_VIEW_UNSPECIFIED\020\000\022\024\n\020MODEL_VIE"
+    "W_BASIC\020\001\022\023\n\017MODEL_VIEW_FULL\020\002*d\n\rRefusa"
+    "lCharge\022\036\n\032REFUSAL_CHARGE_UNSPECIFIED\020\000\022"
+    "\032\n\026REFUSAL_CHARGE_CHARGED\020\001\022\027\n\023REFUSAL_C"
+    "HARGE_FREE\020\002*\356\001\n\rModelEvidence\022\036\n\032MODEL_"
+    "EVIDENCE_UNSPECIFIED\020\000\022\026\n\022MODEL_EVIDENCE"
+    "_RUN\020\001\022\"\n\036MODEL_EVIDENCE_OFFICIAL_CLIENT"
+    "\020\002\022\037\n\033MODEL_EVIDENCE_OTHER_CLIENT\020\003\022 \n\034M"
+    "ODEL_EVIDENCE_SPECIFICATION\020\004\022 \n\034MODEL_E"
+    "VIDENCE_CONFIGURATION\020\005\022\034\n\030MODEL_EVIDENC"
+    "E_PUBLISHER\020\006*\213\001\n\nModelStage\022\033\n\027MODEL_ST"
+    "AGE_UNSPECIFIED\020\000\022\027\n\023MODEL_STAGE_PREVIEW"
+    "\020\001\022\026\n\022MODEL_STAGE_ACTIVE\020\002\022\026\n\022MODEL_STAG"
+    "E_ENDING\020\003\022\027\n\023MODEL_STAGE_RETIRED\020\0042\206\003\n\014"
+    "ModelService\022b\n\rListProviders\022&.celeste."
+    "image.v1.ListProvidersRequest\032\'.celeste."
+    "image.v1.ListProvidersResponse\"\000\022Y\n\nList"
+    "Models\022#.celeste.image.v1.ListModelsRequ"
+    "est\032$.celeste.image.v1.ListModelsRespons"
+    "e\"\000\022S\n\010GetModel\022!.celeste.image.v1.GetMo"
+    "delRequest\032\".celeste.image.v1.GetModelRe"
+    "sponse\"\000\022b\n\rGetServerInfo\022&.celeste.imag"
+    "e.v1.GetServerInfoRequest\032\'.celeste.imag"
+    "e.v1.GetServerInfoResponse\"\000B\217\001\n\037io.gith"
+    "ub.celesteimage.image.v1B\021ModelServicePr"
+    "otoP\001ZDgithub.com/celeste-image/celeste/"
+    "clients/go/celeste/image/v1;imagev1\252\002\020Ce"
+    "leste.Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
-    descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto_deps[2] = {
+    descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto_deps[3] = {
         &::descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto,
         &::descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto,
+        &::descriptor_table_google_2fprotobuf_2fduration_2eproto,
 };
 static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto_once;
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto = {
     false,
     false,
-    5436,
+    5702,
     descriptor_table_protodef_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto,
     "celeste/image/v1/model_service.proto",
     &descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto_once,
     descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto_deps,
-    2,
+    3,
     22,
     schemas,
     file_default_instances,
@@ -1194,15 +1208,21 @@ const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ModelView_descriptor(
 }
 PROTOBUF_CONSTINIT const uint32_t ModelView_internal_data_[] = {
     196608u, 0u, };
-const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ModelEvidence_descriptor() {
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL RefusalCharge_descriptor() {
   ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto);
   return file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[2];
+}
+PROTOBUF_CONSTINIT const uint32_t RefusalCharge_internal_data_[] = {
+    196608u, 0u, };
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ModelEvidence_descriptor() {
+  ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto);
+  return file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[3];
 }
 PROTOBUF_CONSTINIT const uint32_t ModelEvidence_internal_data_[] = {
     458752u, 0u, };
 const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ModelStage_descriptor() {
   ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto);
-  return file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[3];
+  return file_level_enum_descriptors_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto[4];
 }
 PROTOBUF_CONSTINIT const uint32_t ModelStage_internal_data_[] = {
     327680u, 0u, };
@@ -1700,9 +1720,9 @@ Model::Model(
                offsetof(Impl_, state_),
            reinterpret_cast<const char*>(&from._impl_) +
                offsetof(Impl_, state_),
-           offsetof(Impl_, evidence_) -
+           offsetof(Impl_, refusal_charge_) -
                offsetof(Impl_, state_) +
-               sizeof(Impl_::evidence_));
+               sizeof(Impl_::refusal_charge_));
 
   // @@protoc_insertion_point(copy_constructor:celeste.image.v1.Model)
 }
@@ -1730,9 +1750,9 @@ inline void Model::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   ::memset(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, lifecycle_),
            0,
-           offsetof(Impl_, evidence_) -
+           offsetof(Impl_, refusal_charge_) -
                offsetof(Impl_, lifecycle_) +
-               sizeof(Impl_::evidence_));
+               sizeof(Impl_::refusal_charge_));
 }
 Model::~Model() {
   // @@protoc_insertion_point(destructor:celeste.image.v1.Model)
@@ -1827,16 +1847,16 @@ Model::GetClassData() const {
   return Model_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<5, 17, 3, 104, 2>
+const ::_pbi::TcParseTable<5, 18, 3, 104, 2>
 Model::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(Model, _impl_._has_bits_),
     0, // no _extensions_
-    17, 248,  // max_field_number, fast_idx_mask
+    18, 248,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294836224,  // skipmap
+    4294705152,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    17,  // num_field_entries
+    18,  // num_field_entries
     3,  // num_aux_entries
     offsetof(decltype(_table_), aux_entries),
     Model_class_data_.base(),
@@ -1915,7 +1935,10 @@ Model::_table_ = {
     {::_pbi::TcParser::FastUR2,
      {394, 4, 0,
       PROTOBUF_FIELD_OFFSET(Model, _impl_.edits_)}},
-    {::_pbi::TcParser::MiniParse, {}},
+    // .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+    {::_pbi::TcParser::FastV32S2,
+     {400, 17, 0,
+      PROTOBUF_FIELD_OFFSET(Model, _impl_.refusal_charge_)}},
     {::_pbi::TcParser::MiniParse, {}},
     {::_pbi::TcParser::MiniParse, {}},
     {::_pbi::TcParser::MiniParse, {}},
@@ -1966,6 +1989,8 @@ Model::_table_ = {
     {PROTOBUF_FIELD_OFFSET(Model, _impl_.evidence_), _Internal::kHasBitsOffset + 16, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
     // repeated string edits = 17 [json_name = "edits"];
     {PROTOBUF_FIELD_OFFSET(Model, _impl_.edits_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcRepeated | ::_fl::kUtf8String | ::_fl::kRepSString)},
+    // .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+    {PROTOBUF_FIELD_OFFSET(Model, _impl_.refusal_charge_), _Internal::kHasBitsOffset + 17, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::celeste::image::v1::Parameter>()},
@@ -2042,7 +2067,11 @@ PROTOBUF_NOINLINE void Model::Clear() {
         reinterpret_cast<char*>(&_impl_.sends_previews_) -
         reinterpret_cast<char*>(&_impl_.state_)) + sizeof(_impl_.sends_previews_));
   }
-  _impl_.evidence_ = 0;
+  if (BatchCheckHasBit(cached_has_bits, 0x00030000U)) {
+    ::memset(&_impl_.evidence_, 0, static_cast<::size_t>(
+        reinterpret_cast<char*>(&_impl_.refusal_charge_) -
+        reinterpret_cast<char*>(&_impl_.evidence_)) + sizeof(_impl_.refusal_charge_));
+  }
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
 }
@@ -2237,6 +2266,15 @@ PROTOBUF_NOINLINE void Model::Clear() {
     }
   }
 
+  // .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+  if (CheckHasBit(cached_has_bits, 0x00020000U)) {
+    if (this_._internal_refusal_charge() != 0) {
+      target = stream->EnsureSpace(target);
+      target = ::_pbi::WireFormatLite::WriteEnumToArray(
+          18, this_._internal_refusal_charge(), target);
+    }
+  }
+
   if (ABSL_PREDICT_FALSE(this_._internal_metadata_.have_unknown_fields())) {
     target =
         ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
@@ -2373,12 +2411,19 @@ PROTOBUF_NOINLINE void Model::Clear() {
       }
     }
   }
-   {
+  if (BatchCheckHasBit(cached_has_bits, 0x00030000U)) {
     // .celeste.image.v1.ModelEvidence evidence = 16 [json_name = "evidence"];
     if (CheckHasBit(cached_has_bits, 0x00010000U)) {
       if (this_._internal_evidence() != 0) {
         total_size += 2 +
                       ::_pbi::WireFormatLite::EnumSize(this_._internal_evidence());
+      }
+    }
+    // .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+    if (CheckHasBit(cached_has_bits, 0x00020000U)) {
+      if (this_._internal_refusal_charge() != 0) {
+        total_size += 2 +
+                      ::_pbi::WireFormatLite::EnumSize(this_._internal_refusal_charge());
       }
     }
   }
@@ -2512,9 +2557,16 @@ void Model::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
   }
-  if (CheckHasBit(cached_has_bits, 0x00010000U)) {
-    if (from._internal_evidence() != 0) {
-      _this->_impl_.evidence_ = from._impl_.evidence_;
+  if (BatchCheckHasBit(cached_has_bits, 0x00030000U)) {
+    if (CheckHasBit(cached_has_bits, 0x00010000U)) {
+      if (from._internal_evidence() != 0) {
+        _this->_impl_.evidence_ = from._impl_.evidence_;
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00020000U)) {
+      if (from._internal_refusal_charge() != 0) {
+        _this->_impl_.refusal_charge_ = from._impl_.refusal_charge_;
+      }
     }
   }
   _this->_impl_._has_bits_[0] |= cached_has_bits;
@@ -2549,8 +2601,8 @@ void Model::InternalSwap(Model* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.source_, &other->_impl_.source_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.checked_on_, &other->_impl_.checked_on_, arena);
   ::google::protobuf::internal::memswap<
-      PROTOBUF_FIELD_OFFSET(Model, _impl_.evidence_)
-      + sizeof(Model::_impl_.evidence_)
+      PROTOBUF_FIELD_OFFSET(Model, _impl_.refusal_charge_)
+      + sizeof(Model::_impl_.refusal_charge_)
       - PROTOBUF_FIELD_OFFSET(Model, _impl_.lifecycle_)>(
           reinterpret_cast<char*>(&_impl_.lifecycle_),
           reinterpret_cast<char*>(&other->_impl_.lifecycle_));
@@ -9488,6 +9540,12 @@ class ServerLimits::_Internal {
       8 * PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_._has_bits_);
 };
 
+void ServerLimits::clear_replay_time() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.replay_time_ != nullptr) _impl_.replay_time_->Clear();
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000002U);
+}
 ServerLimits::ServerLimits(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
     : ::google::protobuf::Message(arena, ServerLimits_class_data_.base()) {
@@ -9518,6 +9576,10 @@ ServerLimits::ServerLimits(
   _internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
       from._internal_metadata_);
   new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
+  ::uint32_t cached_has_bits = _impl_._has_bits_[0];
+  _impl_.replay_time_ = (CheckHasBit(cached_has_bits, 0x00000002U))
+                ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.replay_time_)
+                : nullptr;
   ::memcpy(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, request_bytes_),
            reinterpret_cast<const char*>(&from._impl_) +
@@ -9537,10 +9599,10 @@ PROTOBUF_NDEBUG_INLINE ServerLimits::Impl_::Impl_(
 inline void ServerLimits::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
   ::memset(reinterpret_cast<char*>(&_impl_) +
-               offsetof(Impl_, request_bytes_),
+               offsetof(Impl_, replay_time_),
            0,
            offsetof(Impl_, image_side_) -
-               offsetof(Impl_, request_bytes_) +
+               offsetof(Impl_, replay_time_) +
                sizeof(Impl_::image_side_));
 }
 ServerLimits::~ServerLimits() {
@@ -9554,6 +9616,7 @@ inline void ServerLimits::SharedDtor(MessageLite& self) {
   }
   this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
   ABSL_DCHECK(this_.GetArena() == nullptr);
+  delete this_._impl_.replay_time_;
   this_._impl_.~Impl_();
 }
 
@@ -9612,18 +9675,18 @@ ServerLimits::GetClassData() const {
   return ServerLimits_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<3, 7, 0, 49, 2>
+const ::_pbi::TcParseTable<3, 8, 1, 57, 2>
 ServerLimits::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_._has_bits_),
     0, // no _extensions_
-    7, 56,  // max_field_number, fast_idx_mask
+    8, 56,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294967168,  // skipmap
+    4294967040,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    7,  // num_field_entries
-    0,  // num_aux_entries
-    offsetof(decltype(_table_), field_names),  // no aux_entries
+    8,  // num_field_entries
+    1,  // num_aux_entries
+    offsetof(decltype(_table_), aux_entries),
     ServerLimits_class_data_.base(),
     nullptr,  // post_loop_handler
     ::_pbi::TcParser::GenericFallback,  // fallback
@@ -9631,30 +9694,33 @@ ServerLimits::_table_ = {
     ::_pbi::TcParser::GetTable<::celeste::image::v1::ServerLimits>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
-    {::_pbi::TcParser::MiniParse, {}},
+    // .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
+    {::_pbi::TcParser::FastMtS1,
+     {66, 1, 0,
+      PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.replay_time_)}},
     // int32 request_bytes = 1 [json_name = "requestBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.request_bytes_), 1>(),
-     {8, 1, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.request_bytes_), 2>(),
+     {8, 2, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.request_bytes_)}},
     // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.inline_default_bytes_), 2>(),
-     {16, 2, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.inline_default_bytes_), 3>(),
+     {16, 3, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_default_bytes_)}},
     // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.inline_maximum_bytes_), 3>(),
-     {24, 3, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.inline_maximum_bytes_), 4>(),
+     {24, 4, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_maximum_bytes_)}},
     // int32 image_bytes = 4 [json_name = "imageBytes"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_bytes_), 4>(),
-     {32, 4, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_bytes_), 5>(),
+     {32, 5, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_bytes_)}},
     // int32 image_pixels = 5 [json_name = "imagePixels"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_pixels_), 5>(),
-     {40, 5, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_pixels_), 6>(),
+     {40, 6, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_pixels_)}},
     // int32 image_side = 6 [json_name = "imageSide"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_side_), 6>(),
-     {48, 6, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(ServerLimits, _impl_.image_side_), 7>(),
+     {48, 7, 0,
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_side_)}},
     // repeated string media_types = 7 [json_name = "mediaTypes"];
     {::_pbi::TcParser::FastUR1,
@@ -9664,23 +9730,27 @@ ServerLimits::_table_ = {
     65535, 65535
   }}, {{
     // int32 request_bytes = 1 [json_name = "requestBytes"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.request_bytes_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.request_bytes_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_default_bytes_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_default_bytes_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_maximum_bytes_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.inline_maximum_bytes_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 image_bytes = 4 [json_name = "imageBytes"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_bytes_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_bytes_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 image_pixels = 5 [json_name = "imagePixels"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_pixels_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_pixels_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 image_side = 6 [json_name = "imageSide"];
-    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_side_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_side_), _Internal::kHasBitsOffset + 7, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // repeated string media_types = 7 [json_name = "mediaTypes"];
     {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.media_types_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcRepeated | ::_fl::kUtf8String | ::_fl::kRepSString)},
+    // .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
+    {PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.replay_time_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
   }},
-  // no aux_entries
   {{
-    "\35\0\0\0\0\0\0\13"
+      {::_pbi::TcParser::GetTable<::google::protobuf::Duration>()},
+  }},
+  {{
+    "\35\0\0\0\0\0\0\13\0\0\0\0\0\0\0\0"
     "celeste.image.v1.ServerLimits"
     "media_types"
   }},
@@ -9693,10 +9763,16 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   (void) cached_has_bits;
 
   cached_has_bits = _impl_._has_bits_[0];
-  if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
-    _impl_.media_types_.Clear();
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
+      _impl_.media_types_.Clear();
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      ABSL_DCHECK(_impl_.replay_time_ != nullptr);
+      _impl_.replay_time_->Clear();
+    }
   }
-  if (BatchCheckHasBit(cached_has_bits, 0x0000007eU)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x000000fcU)) {
     ::memset(&_impl_.request_bytes_, 0, static_cast<::size_t>(
         reinterpret_cast<char*>(&_impl_.image_side_) -
         reinterpret_cast<char*>(&_impl_.request_bytes_)) + sizeof(_impl_.image_side_));
@@ -9725,7 +9801,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
 
   cached_has_bits = this_._impl_._has_bits_[0];
   // int32 request_bytes = 1 [json_name = "requestBytes"];
-  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
     if (this_._internal_request_bytes() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<1>(
@@ -9734,7 +9810,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   }
 
   // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
-  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000008U)) {
     if (this_._internal_inline_default_bytes() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<2>(
@@ -9743,7 +9819,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   }
 
   // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
-  if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000010U)) {
     if (this_._internal_inline_maximum_bytes() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<3>(
@@ -9752,7 +9828,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   }
 
   // int32 image_bytes = 4 [json_name = "imageBytes"];
-  if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
     if (this_._internal_image_bytes() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<4>(
@@ -9761,7 +9837,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   }
 
   // int32 image_pixels = 5 [json_name = "imagePixels"];
-  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
     if (this_._internal_image_pixels() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<5>(
@@ -9770,7 +9846,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
   }
 
   // int32 image_side = 6 [json_name = "imageSide"];
-  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000080U)) {
     if (this_._internal_image_side() != 0) {
       target =
           ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<6>(
@@ -9786,6 +9862,13 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
           s.data(), static_cast<int>(s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.ServerLimits.media_types");
       target = stream->WriteString(7, s, target);
     }
+  }
+
+  // .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
+  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
+        8, *this_._impl_.replay_time_, this_._impl_.replay_time_->GetCachedSize(), target,
+        stream);
   }
 
   if (ABSL_PREDICT_FALSE(this_._internal_metadata_.have_unknown_fields())) {
@@ -9813,7 +9896,7 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
 
   ::_pbi::Prefetch5LinesFrom7Lines(&this_);
   cached_has_bits = this_._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x0000007fU)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x000000ffU)) {
     // repeated string media_types = 7 [json_name = "mediaTypes"];
     if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
       total_size +=
@@ -9823,43 +9906,48 @@ PROTOBUF_NOINLINE void ServerLimits::Clear() {
             this_._internal_media_types().Get(i));
       }
     }
-    // int32 request_bytes = 1 [json_name = "requestBytes"];
+    // .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      total_size += 1 +
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.replay_time_);
+    }
+    // int32 request_bytes = 1 [json_name = "requestBytes"];
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (this_._internal_request_bytes() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_request_bytes());
       }
     }
     // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
-    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
       if (this_._internal_inline_default_bytes() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_inline_default_bytes());
       }
     }
     // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
-    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
       if (this_._internal_inline_maximum_bytes() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_inline_maximum_bytes());
       }
     }
     // int32 image_bytes = 4 [json_name = "imageBytes"];
-    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
       if (this_._internal_image_bytes() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_image_bytes());
       }
     }
     // int32 image_pixels = 5 [json_name = "imagePixels"];
-    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (this_._internal_image_pixels() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_image_pixels());
       }
     }
     // int32 image_side = 6 [json_name = "imageSide"];
-    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       if (this_._internal_image_side() != 0) {
         total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
             this_._internal_image_side());
@@ -9885,38 +9973,46 @@ void ServerLimits::MergeImpl(::google::protobuf::MessageLite& to_msg,
   (void)cached_has_bits;
 
   cached_has_bits = from._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x0000007fU)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x000000ffU)) {
     if (CheckHasBitForRepeated(cached_has_bits, 0x00000001U)) {
       _this->_internal_mutable_media_types()->InternalMergeFromWithArena(
           ::google::protobuf::MessageLite::internal_visibility(), arena,
           from._internal_media_types());
     }
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      ABSL_DCHECK(from._impl_.replay_time_ != nullptr);
+      if (_this->_impl_.replay_time_ == nullptr) {
+        _this->_impl_.replay_time_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.replay_time_);
+      } else {
+        _this->_impl_.replay_time_->MergeFrom(*from._impl_.replay_time_);
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (from._internal_request_bytes() != 0) {
         _this->_impl_.request_bytes_ = from._impl_.request_bytes_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
       if (from._internal_inline_default_bytes() != 0) {
         _this->_impl_.inline_default_bytes_ = from._impl_.inline_default_bytes_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
       if (from._internal_inline_maximum_bytes() != 0) {
         _this->_impl_.inline_maximum_bytes_ = from._impl_.inline_maximum_bytes_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
       if (from._internal_image_bytes() != 0) {
         _this->_impl_.image_bytes_ = from._impl_.image_bytes_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (from._internal_image_pixels() != 0) {
         _this->_impl_.image_pixels_ = from._impl_.image_pixels_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       if (from._internal_image_side() != 0) {
         _this->_impl_.image_side_ = from._impl_.image_side_;
       }
@@ -9943,9 +10039,9 @@ void ServerLimits::InternalSwap(ServerLimits* PROTOBUF_RESTRICT PROTOBUF_NONNULL
   ::google::protobuf::internal::memswap<
       PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.image_side_)
       + sizeof(ServerLimits::_impl_.image_side_)
-      - PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.request_bytes_)>(
-          reinterpret_cast<char*>(&_impl_.request_bytes_),
-          reinterpret_cast<char*>(&other->_impl_.request_bytes_));
+      - PROTOBUF_FIELD_OFFSET(ServerLimits, _impl_.replay_time_)>(
+          reinterpret_cast<char*>(&_impl_.replay_time_),
+          reinterpret_cast<char*>(&other->_impl_.replay_time_));
 }
 
 ::google::protobuf::Metadata ServerLimits::GetMetadata() const {

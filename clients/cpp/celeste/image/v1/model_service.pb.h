@@ -33,6 +33,7 @@
 #include "google/protobuf/unknown_field_set.h"
 #include "celeste/image/v1/money.pb.h"
 #include "celeste/image/v1/operation.pb.h"
+#include "google/protobuf/duration.pb.h"
 // @@protoc_insertion_point(includes)
 
 // Must be included last.
@@ -67,6 +68,8 @@ enum ModelState : int;
 extern const uint32_t ModelState_internal_data_[];
 enum ModelView : int;
 extern const uint32_t ModelView_internal_data_[];
+enum RefusalCharge : int;
+extern const uint32_t RefusalCharge_internal_data_[];
 class BooleanParameter;
 struct BooleanParameterDefaultTypeInternal;
 extern BooleanParameterDefaultTypeInternal _BooleanParameter_default_instance_;
@@ -172,6 +175,9 @@ internal::EnumTraitsT<::celeste::image::v1::ModelState_internal_data_>
 template <>
 internal::EnumTraitsT<::celeste::image::v1::ModelView_internal_data_>
     internal::EnumTraitsImpl::value<::celeste::image::v1::ModelView>;
+template <>
+internal::EnumTraitsT<::celeste::image::v1::RefusalCharge_internal_data_>
+    internal::EnumTraitsImpl::value<::celeste::image::v1::RefusalCharge>;
 }  // namespace protobuf
 }  // namespace google
 
@@ -252,6 +258,43 @@ inline const ::std::string& ModelView_Name(ModelView value) {
 inline bool ModelView_Parse(
     ::absl::string_view name, ModelView* PROTOBUF_NONNULL value) {
   return ::google::protobuf::internal::ParseNamedEnum<ModelView>(ModelView_descriptor(), name,
+                                           value);
+}
+enum RefusalCharge : int {
+  REFUSAL_CHARGE_UNSPECIFIED = 0,
+  REFUSAL_CHARGE_CHARGED = 1,
+  REFUSAL_CHARGE_FREE = 2,
+  RefusalCharge_INT_MIN_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::min(),
+  RefusalCharge_INT_MAX_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::max(),
+};
+
+extern const uint32_t RefusalCharge_internal_data_[];
+inline constexpr RefusalCharge RefusalCharge_MIN =
+    static_cast<RefusalCharge>(0);
+inline constexpr RefusalCharge RefusalCharge_MAX =
+    static_cast<RefusalCharge>(2);
+inline bool RefusalCharge_IsValid(int value) {
+  return 0 <= value && value <= 2;
+}
+inline constexpr int RefusalCharge_ARRAYSIZE = 2 + 1;
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL RefusalCharge_descriptor();
+template <typename T>
+const ::std::string& RefusalCharge_Name(T value) {
+  static_assert(::std::is_same<T, RefusalCharge>::value ||
+                    ::std::is_integral<T>::value,
+                "Incorrect type passed to RefusalCharge_Name().");
+  return RefusalCharge_Name(static_cast<RefusalCharge>(value));
+}
+template <>
+inline const ::std::string& RefusalCharge_Name(RefusalCharge value) {
+  return ::google::protobuf::internal::NameOfDenseEnum<RefusalCharge_descriptor, 0, 2>(
+      static_cast<int>(value));
+}
+inline bool RefusalCharge_Parse(
+    ::absl::string_view name, RefusalCharge* PROTOBUF_NONNULL value) {
+  return ::google::protobuf::internal::ParseNamedEnum<RefusalCharge>(RefusalCharge_descriptor(), name,
                                            value);
 }
 enum ModelEvidence : int {
@@ -855,280 +898,6 @@ class SizeParameter final : public ::google::protobuf::Message
 };
 
 extern const ::google::protobuf::internal::ClassDataFull SizeParameter_class_data_;
-// -------------------------------------------------------------------
-
-class ServerLimits final : public ::google::protobuf::Message
-/* @@protoc_insertion_point(class_definition:celeste.image.v1.ServerLimits) */ {
- public:
-  inline ServerLimits() : ServerLimits(nullptr) {}
-  ~ServerLimits() PROTOBUF_FINAL;
-
-#if defined(PROTOBUF_CUSTOM_VTABLE)
-  void operator delete(ServerLimits* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
-    SharedDtor(*msg);
-    ::google::protobuf::internal::SizedDelete(msg, sizeof(ServerLimits));
-  }
-#endif
-
-  template <typename = void>
-  explicit PROTOBUF_CONSTEXPR ServerLimits(::google::protobuf::internal::ConstantInitialized);
-
-  inline ServerLimits(const ServerLimits& from) : ServerLimits(nullptr, from) {}
-  inline ServerLimits(ServerLimits&& from) noexcept
-      : ServerLimits(nullptr, ::std::move(from)) {}
-  inline ServerLimits& operator=(const ServerLimits& from) {
-    CopyFrom(from);
-    return *this;
-  }
-  inline ServerLimits& operator=(ServerLimits&& from) noexcept {
-    if (this == &from) return *this;
-    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
-      InternalSwap(&from);
-    } else {
-      CopyFrom(from);
-    }
-    return *this;
-  }
-
-  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
-      ABSL_ATTRIBUTE_LIFETIME_BOUND {
-    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
-  }
-  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
-      ABSL_ATTRIBUTE_LIFETIME_BOUND {
-    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
-  }
-
-  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
-    return GetDescriptor();
-  }
-  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
-    return default_instance().GetMetadata().descriptor;
-  }
-  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
-    return default_instance().GetMetadata().reflection;
-  }
-  static const ServerLimits& default_instance() {
-    return *reinterpret_cast<const ServerLimits*>(
-        &_ServerLimits_default_instance_);
-  }
-  static constexpr int kIndexInFileMessages = 21;
-  friend void swap(ServerLimits& a, ServerLimits& b) { a.Swap(&b); }
-  inline void Swap(ServerLimits* PROTOBUF_NONNULL other) {
-    if (other == this) return;
-    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
-      InternalSwap(other);
-    } else {
-      ::google::protobuf::internal::GenericSwap(this, other);
-    }
-  }
-  void UnsafeArenaSwap(ServerLimits* PROTOBUF_NONNULL other) {
-    if (other == this) return;
-    ABSL_DCHECK(GetArena() == other->GetArena());
-    InternalSwap(other);
-  }
-
-  // implements Message ----------------------------------------------
-
-  ServerLimits* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
-    return ::google::protobuf::Message::DefaultConstruct<ServerLimits>(arena);
-  }
-  using ::google::protobuf::Message::CopyFrom;
-  void CopyFrom(const ServerLimits& from);
-  using ::google::protobuf::Message::MergeFrom;
-  void MergeFrom(const ServerLimits& from) { ServerLimits::MergeImpl(*this, from); }
-
-  private:
-  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
-                        const ::google::protobuf::MessageLite& from_msg);
-
-  public:
-  bool IsInitialized() const {
-    return true;
-  }
-  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
-  #if defined(PROTOBUF_CUSTOM_VTABLE)
-  private:
-  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
-  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
-
-  public:
-  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
-  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
-    return _InternalSerialize(*this, target, stream);
-  }
-  #else   // PROTOBUF_CUSTOM_VTABLE
-  ::size_t ByteSizeLong() const final;
-  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
-  #endif  // PROTOBUF_CUSTOM_VTABLE
-  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
-
-  private:
-  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  static void SharedDtor(MessageLite& self);
-  void InternalSwap(ServerLimits* PROTOBUF_NONNULL other);
- private:
-  template <typename T>
-  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
-  static ::absl::string_view FullMessageName() { return "celeste.image.v1.ServerLimits"; }
-
-  explicit ServerLimits(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  ServerLimits(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const ServerLimits& from);
-  ServerLimits(
-      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, ServerLimits&& from) noexcept
-      : ServerLimits(arena) {
-    *this = ::std::move(from);
-  }
-  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
-  static void* PROTOBUF_NONNULL PlacementNew_(
-      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
-      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  static constexpr auto InternalNewImpl_();
-
- public:
-  static constexpr auto InternalGenerateClassData_();
-
-  ::google::protobuf::Metadata GetMetadata() const;
-  // nested types ----------------------------------------------------
-
-  // accessors -------------------------------------------------------
-  enum : int {
-    kMediaTypesFieldNumber = 7,
-    kRequestBytesFieldNumber = 1,
-    kInlineDefaultBytesFieldNumber = 2,
-    kInlineMaximumBytesFieldNumber = 3,
-    kImageBytesFieldNumber = 4,
-    kImagePixelsFieldNumber = 5,
-    kImageSideFieldNumber = 6,
-  };
-  // repeated string media_types = 7 [json_name = "mediaTypes"];
-  int media_types_size() const;
-  private:
-  int _internal_media_types_size() const;
-
-  public:
-  void clear_media_types() ;
-  const ::std::string& media_types(int index) const;
-  ::std::string* PROTOBUF_NONNULL mutable_media_types(int index);
-  template <typename Arg_ = const ::std::string&, typename... Args_>
-  void set_media_types(int index, Arg_&& value, Args_... args);
-  ::std::string* PROTOBUF_NONNULL add_media_types();
-  template <typename Arg_ = const ::std::string&, typename... Args_>
-  void add_media_types(Arg_&& value, Args_... args);
-  const ::google::protobuf::RepeatedPtrField<::std::string>& media_types() const;
-  ::google::protobuf::RepeatedPtrField<::std::string>* PROTOBUF_NONNULL mutable_media_types();
-
-  private:
-  const ::google::protobuf::RepeatedPtrField<::std::string>& _internal_media_types() const;
-  ::google::protobuf::RepeatedPtrField<::std::string>* PROTOBUF_NONNULL _internal_mutable_media_types();
-
-  public:
-  // int32 request_bytes = 1 [json_name = "requestBytes"];
-  void clear_request_bytes() ;
-  ::int32_t request_bytes() const;
-  void set_request_bytes(::int32_t value);
-
-  private:
-  ::int32_t _internal_request_bytes() const;
-  void _internal_set_request_bytes(::int32_t value);
-
-  public:
-  // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
-  void clear_inline_default_bytes() ;
-  ::int32_t inline_default_bytes() const;
-  void set_inline_default_bytes(::int32_t value);
-
-  private:
-  ::int32_t _internal_inline_default_bytes() const;
-  void _internal_set_inline_default_bytes(::int32_t value);
-
-  public:
-  // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
-  void clear_inline_maximum_bytes() ;
-  ::int32_t inline_maximum_bytes() const;
-  void set_inline_maximum_bytes(::int32_t value);
-
-  private:
-  ::int32_t _internal_inline_maximum_bytes() const;
-  void _internal_set_inline_maximum_bytes(::int32_t value);
-
-  public:
-  // int32 image_bytes = 4 [json_name = "imageBytes"];
-  void clear_image_bytes() ;
-  ::int32_t image_bytes() const;
-  void set_image_bytes(::int32_t value);
-
-  private:
-  ::int32_t _internal_image_bytes() const;
-  void _internal_set_image_bytes(::int32_t value);
-
-  public:
-  // int32 image_pixels = 5 [json_name = "imagePixels"];
-  void clear_image_pixels() ;
-  ::int32_t image_pixels() const;
-  void set_image_pixels(::int32_t value);
-
-  private:
-  ::int32_t _internal_image_pixels() const;
-  void _internal_set_image_pixels(::int32_t value);
-
-  public:
-  // int32 image_side = 6 [json_name = "imageSide"];
-  void clear_image_side() ;
-  ::int32_t image_side() const;
-  void set_image_side(::int32_t value);
-
-  private:
-  ::int32_t _internal_image_side() const;
-  void _internal_set_image_side(::int32_t value);
-
-  public:
-  // @@protoc_insertion_point(class_scope:celeste.image.v1.ServerLimits)
- private:
-  class _Internal;
-  friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<3, 7,
-                                   0, 49,
-                                   2>
-      _table_;
-
-  friend class ::google::protobuf::MessageLite;
-  friend class ::google::protobuf::Arena;
-  template <typename T>
-  friend class ::google::protobuf::Arena::InternalHelper;
-  using InternalArenaConstructable_ = void;
-  using DestructorSkippable_ = void;
-  struct Impl_ {
-    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
-    inline explicit Impl_(
-        ::google::protobuf::internal::InternalVisibility visibility,
-        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-    inline explicit Impl_(
-        ::google::protobuf::internal::InternalVisibility visibility,
-        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
-        const ServerLimits& from_msg);
-    ::google::protobuf::internal::HasBits<1> _has_bits_;
-    ::google::protobuf::internal::CachedSize _cached_size_;
-    ::google::protobuf::RepeatedPtrField<::std::string> media_types_;
-    ::int32_t request_bytes_;
-    ::int32_t inline_default_bytes_;
-    ::int32_t inline_maximum_bytes_;
-    ::int32_t image_bytes_;
-    ::int32_t image_pixels_;
-    ::int32_t image_side_;
-    PROTOBUF_TSAN_DECLARE_MEMBER
-  };
-  union { Impl_ _impl_; };
-  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto;
-};
-
-extern const ::google::protobuf::internal::ClassDataFull ServerLimits_class_data_;
 // -------------------------------------------------------------------
 
 class Provider final : public ::google::protobuf::Message
@@ -3722,6 +3491,297 @@ class BooleanParameter final : public ::google::protobuf::Message
 extern const ::google::protobuf::internal::ClassDataFull BooleanParameter_class_data_;
 // -------------------------------------------------------------------
 
+class ServerLimits final : public ::google::protobuf::Message
+/* @@protoc_insertion_point(class_definition:celeste.image.v1.ServerLimits) */ {
+ public:
+  inline ServerLimits() : ServerLimits(nullptr) {}
+  ~ServerLimits() PROTOBUF_FINAL;
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+  void operator delete(ServerLimits* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
+    SharedDtor(*msg);
+    ::google::protobuf::internal::SizedDelete(msg, sizeof(ServerLimits));
+  }
+#endif
+
+  template <typename = void>
+  explicit PROTOBUF_CONSTEXPR ServerLimits(::google::protobuf::internal::ConstantInitialized);
+
+  inline ServerLimits(const ServerLimits& from) : ServerLimits(nullptr, from) {}
+  inline ServerLimits(ServerLimits&& from) noexcept
+      : ServerLimits(nullptr, ::std::move(from)) {}
+  inline ServerLimits& operator=(const ServerLimits& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline ServerLimits& operator=(ServerLimits&& from) noexcept {
+    if (this == &from) return *this;
+    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
+  }
+  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
+  }
+
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
+    return GetDescriptor();
+  }
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const ServerLimits& default_instance() {
+    return *reinterpret_cast<const ServerLimits*>(
+        &_ServerLimits_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages = 21;
+  friend void swap(ServerLimits& a, ServerLimits& b) { a.Swap(&b); }
+  inline void Swap(ServerLimits* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
+      InternalSwap(other);
+    } else {
+      ::google::protobuf::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(ServerLimits* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    ABSL_DCHECK(GetArena() == other->GetArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  ServerLimits* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
+    return ::google::protobuf::Message::DefaultConstruct<ServerLimits>(arena);
+  }
+  using ::google::protobuf::Message::CopyFrom;
+  void CopyFrom(const ServerLimits& from);
+  using ::google::protobuf::Message::MergeFrom;
+  void MergeFrom(const ServerLimits& from) { ServerLimits::MergeImpl(*this, from); }
+
+  private:
+  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
+                        const ::google::protobuf::MessageLite& from_msg);
+
+  public:
+  bool IsInitialized() const {
+    return true;
+  }
+  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
+  #if defined(PROTOBUF_CUSTOM_VTABLE)
+  private:
+  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
+  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
+
+  public:
+  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+    return _InternalSerialize(*this, target, stream);
+  }
+  #else   // PROTOBUF_CUSTOM_VTABLE
+  ::size_t ByteSizeLong() const final;
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
+  #endif  // PROTOBUF_CUSTOM_VTABLE
+  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static void SharedDtor(MessageLite& self);
+  void InternalSwap(ServerLimits* PROTOBUF_NONNULL other);
+ private:
+  template <typename T>
+  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
+  static ::absl::string_view FullMessageName() { return "celeste.image.v1.ServerLimits"; }
+
+  explicit ServerLimits(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  ServerLimits(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const ServerLimits& from);
+  ServerLimits(
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, ServerLimits&& from) noexcept
+      : ServerLimits(arena) {
+    *this = ::std::move(from);
+  }
+  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
+  static void* PROTOBUF_NONNULL PlacementNew_(
+      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr auto InternalNewImpl_();
+
+ public:
+  static constexpr auto InternalGenerateClassData_();
+
+  ::google::protobuf::Metadata GetMetadata() const;
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+  enum : int {
+    kMediaTypesFieldNumber = 7,
+    kReplayTimeFieldNumber = 8,
+    kRequestBytesFieldNumber = 1,
+    kInlineDefaultBytesFieldNumber = 2,
+    kInlineMaximumBytesFieldNumber = 3,
+    kImageBytesFieldNumber = 4,
+    kImagePixelsFieldNumber = 5,
+    kImageSideFieldNumber = 6,
+  };
+  // repeated string media_types = 7 [json_name = "mediaTypes"];
+  int media_types_size() const;
+  private:
+  int _internal_media_types_size() const;
+
+  public:
+  void clear_media_types() ;
+  const ::std::string& media_types(int index) const;
+  ::std::string* PROTOBUF_NONNULL mutable_media_types(int index);
+  template <typename Arg_ = const ::std::string&, typename... Args_>
+  void set_media_types(int index, Arg_&& value, Args_... args);
+  ::std::string* PROTOBUF_NONNULL add_media_types();
+  template <typename Arg_ = const ::std::string&, typename... Args_>
+  void add_media_types(Arg_&& value, Args_... args);
+  const ::google::protobuf::RepeatedPtrField<::std::string>& media_types() const;
+  ::google::protobuf::RepeatedPtrField<::std::string>* PROTOBUF_NONNULL mutable_media_types();
+
+  private:
+  const ::google::protobuf::RepeatedPtrField<::std::string>& _internal_media_types() const;
+  ::google::protobuf::RepeatedPtrField<::std::string>* PROTOBUF_NONNULL _internal_mutable_media_types();
+
+  public:
+  // .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
+  bool has_replay_time() const;
+  void clear_replay_time() ;
+  const ::google::protobuf::Duration& replay_time() const;
+  [[nodiscard]] ::google::protobuf::Duration* PROTOBUF_NULLABLE release_replay_time();
+  ::google::protobuf::Duration* PROTOBUF_NONNULL mutable_replay_time();
+  void set_allocated_replay_time(::google::protobuf::Duration* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_replay_time(::google::protobuf::Duration* PROTOBUF_NULLABLE value);
+  ::google::protobuf::Duration* PROTOBUF_NULLABLE unsafe_arena_release_replay_time();
+
+  private:
+  const ::google::protobuf::Duration& _internal_replay_time() const;
+  ::google::protobuf::Duration* PROTOBUF_NONNULL _internal_mutable_replay_time();
+
+  public:
+  // int32 request_bytes = 1 [json_name = "requestBytes"];
+  void clear_request_bytes() ;
+  ::int32_t request_bytes() const;
+  void set_request_bytes(::int32_t value);
+
+  private:
+  ::int32_t _internal_request_bytes() const;
+  void _internal_set_request_bytes(::int32_t value);
+
+  public:
+  // int32 inline_default_bytes = 2 [json_name = "inlineDefaultBytes"];
+  void clear_inline_default_bytes() ;
+  ::int32_t inline_default_bytes() const;
+  void set_inline_default_bytes(::int32_t value);
+
+  private:
+  ::int32_t _internal_inline_default_bytes() const;
+  void _internal_set_inline_default_bytes(::int32_t value);
+
+  public:
+  // int32 inline_maximum_bytes = 3 [json_name = "inlineMaximumBytes"];
+  void clear_inline_maximum_bytes() ;
+  ::int32_t inline_maximum_bytes() const;
+  void set_inline_maximum_bytes(::int32_t value);
+
+  private:
+  ::int32_t _internal_inline_maximum_bytes() const;
+  void _internal_set_inline_maximum_bytes(::int32_t value);
+
+  public:
+  // int32 image_bytes = 4 [json_name = "imageBytes"];
+  void clear_image_bytes() ;
+  ::int32_t image_bytes() const;
+  void set_image_bytes(::int32_t value);
+
+  private:
+  ::int32_t _internal_image_bytes() const;
+  void _internal_set_image_bytes(::int32_t value);
+
+  public:
+  // int32 image_pixels = 5 [json_name = "imagePixels"];
+  void clear_image_pixels() ;
+  ::int32_t image_pixels() const;
+  void set_image_pixels(::int32_t value);
+
+  private:
+  ::int32_t _internal_image_pixels() const;
+  void _internal_set_image_pixels(::int32_t value);
+
+  public:
+  // int32 image_side = 6 [json_name = "imageSide"];
+  void clear_image_side() ;
+  ::int32_t image_side() const;
+  void set_image_side(::int32_t value);
+
+  private:
+  ::int32_t _internal_image_side() const;
+  void _internal_set_image_side(::int32_t value);
+
+  public:
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.ServerLimits)
+ private:
+  class _Internal;
+  friend class ::google::protobuf::internal::TcParser;
+  static const ::google::protobuf::internal::TcParseTable<3, 8,
+                                   1, 57,
+                                   2>
+      _table_;
+
+  friend class ::google::protobuf::MessageLite;
+  friend class ::google::protobuf::Arena;
+  template <typename T>
+  friend class ::google::protobuf::Arena::InternalHelper;
+  using InternalArenaConstructable_ = void;
+  using DestructorSkippable_ = void;
+  struct Impl_ {
+    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+        const ServerLimits& from_msg);
+    ::google::protobuf::internal::HasBits<1> _has_bits_;
+    ::google::protobuf::internal::CachedSize _cached_size_;
+    ::google::protobuf::RepeatedPtrField<::std::string> media_types_;
+    ::google::protobuf::Duration* PROTOBUF_NULLABLE replay_time_;
+    ::int32_t request_bytes_;
+    ::int32_t inline_default_bytes_;
+    ::int32_t inline_maximum_bytes_;
+    ::int32_t image_bytes_;
+    ::int32_t image_pixels_;
+    ::int32_t image_side_;
+    PROTOBUF_TSAN_DECLARE_MEMBER
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto;
+};
+
+extern const ::google::protobuf::internal::ClassDataFull ServerLimits_class_data_;
+// -------------------------------------------------------------------
+
 class PriceRule final : public ::google::protobuf::Message
 /* @@protoc_insertion_point(class_definition:celeste.image.v1.PriceRule) */ {
  public:
@@ -4649,218 +4709,6 @@ class ListProvidersResponse final : public ::google::protobuf::Message
 extern const ::google::protobuf::internal::ClassDataFull ListProvidersResponse_class_data_;
 // -------------------------------------------------------------------
 
-class GetServerInfoResponse final : public ::google::protobuf::Message
-/* @@protoc_insertion_point(class_definition:celeste.image.v1.GetServerInfoResponse) */ {
- public:
-  inline GetServerInfoResponse() : GetServerInfoResponse(nullptr) {}
-  ~GetServerInfoResponse() PROTOBUF_FINAL;
-
-#if defined(PROTOBUF_CUSTOM_VTABLE)
-  void operator delete(GetServerInfoResponse* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
-    SharedDtor(*msg);
-    ::google::protobuf::internal::SizedDelete(msg, sizeof(GetServerInfoResponse));
-  }
-#endif
-
-  template <typename = void>
-  explicit PROTOBUF_CONSTEXPR GetServerInfoResponse(::google::protobuf::internal::ConstantInitialized);
-
-  inline GetServerInfoResponse(const GetServerInfoResponse& from) : GetServerInfoResponse(nullptr, from) {}
-  inline GetServerInfoResponse(GetServerInfoResponse&& from) noexcept
-      : GetServerInfoResponse(nullptr, ::std::move(from)) {}
-  inline GetServerInfoResponse& operator=(const GetServerInfoResponse& from) {
-    CopyFrom(from);
-    return *this;
-  }
-  inline GetServerInfoResponse& operator=(GetServerInfoResponse&& from) noexcept {
-    if (this == &from) return *this;
-    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
-      InternalSwap(&from);
-    } else {
-      CopyFrom(from);
-    }
-    return *this;
-  }
-
-  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
-      ABSL_ATTRIBUTE_LIFETIME_BOUND {
-    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
-  }
-  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
-      ABSL_ATTRIBUTE_LIFETIME_BOUND {
-    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
-  }
-
-  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
-    return GetDescriptor();
-  }
-  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
-    return default_instance().GetMetadata().descriptor;
-  }
-  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
-    return default_instance().GetMetadata().reflection;
-  }
-  static const GetServerInfoResponse& default_instance() {
-    return *reinterpret_cast<const GetServerInfoResponse*>(
-        &_GetServerInfoResponse_default_instance_);
-  }
-  static constexpr int kIndexInFileMessages = 20;
-  friend void swap(GetServerInfoResponse& a, GetServerInfoResponse& b) { a.Swap(&b); }
-  inline void Swap(GetServerInfoResponse* PROTOBUF_NONNULL other) {
-    if (other == this) return;
-    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
-      InternalSwap(other);
-    } else {
-      ::google::protobuf::internal::GenericSwap(this, other);
-    }
-  }
-  void UnsafeArenaSwap(GetServerInfoResponse* PROTOBUF_NONNULL other) {
-    if (other == this) return;
-    ABSL_DCHECK(GetArena() == other->GetArena());
-    InternalSwap(other);
-  }
-
-  // implements Message ----------------------------------------------
-
-  GetServerInfoResponse* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
-    return ::google::protobuf::Message::DefaultConstruct<GetServerInfoResponse>(arena);
-  }
-  using ::google::protobuf::Message::CopyFrom;
-  void CopyFrom(const GetServerInfoResponse& from);
-  using ::google::protobuf::Message::MergeFrom;
-  void MergeFrom(const GetServerInfoResponse& from) { GetServerInfoResponse::MergeImpl(*this, from); }
-
-  private:
-  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
-                        const ::google::protobuf::MessageLite& from_msg);
-
-  public:
-  bool IsInitialized() const {
-    return true;
-  }
-  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
-  #if defined(PROTOBUF_CUSTOM_VTABLE)
-  private:
-  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
-  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
-
-  public:
-  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
-  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
-    return _InternalSerialize(*this, target, stream);
-  }
-  #else   // PROTOBUF_CUSTOM_VTABLE
-  ::size_t ByteSizeLong() const final;
-  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
-      ::uint8_t* PROTOBUF_NONNULL target,
-      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
-  #endif  // PROTOBUF_CUSTOM_VTABLE
-  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
-
-  private:
-  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  static void SharedDtor(MessageLite& self);
-  void InternalSwap(GetServerInfoResponse* PROTOBUF_NONNULL other);
- private:
-  template <typename T>
-  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
-  static ::absl::string_view FullMessageName() { return "celeste.image.v1.GetServerInfoResponse"; }
-
-  explicit GetServerInfoResponse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  GetServerInfoResponse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const GetServerInfoResponse& from);
-  GetServerInfoResponse(
-      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, GetServerInfoResponse&& from) noexcept
-      : GetServerInfoResponse(arena) {
-    *this = ::std::move(from);
-  }
-  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
-  static void* PROTOBUF_NONNULL PlacementNew_(
-      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
-      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-  static constexpr auto InternalNewImpl_();
-
- public:
-  static constexpr auto InternalGenerateClassData_();
-
-  ::google::protobuf::Metadata GetMetadata() const;
-  // nested types ----------------------------------------------------
-
-  // accessors -------------------------------------------------------
-  enum : int {
-    kVersionFieldNumber = 1,
-    kLimitsFieldNumber = 2,
-  };
-  // string version = 1 [json_name = "version"];
-  void clear_version() ;
-  const ::std::string& version() const;
-  template <typename Arg_ = const ::std::string&, typename... Args_>
-  void set_version(Arg_&& arg, Args_... args);
-  ::std::string* PROTOBUF_NONNULL mutable_version();
-  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_version();
-  void set_allocated_version(::std::string* PROTOBUF_NULLABLE value);
-
-  private:
-  const ::std::string& _internal_version() const;
-  PROTOBUF_ALWAYS_INLINE void _internal_set_version(const ::std::string& value);
-  ::std::string* PROTOBUF_NONNULL _internal_mutable_version();
-
-  public:
-  // .celeste.image.v1.ServerLimits limits = 2 [json_name = "limits"];
-  bool has_limits() const;
-  void clear_limits() ;
-  const ::celeste::image::v1::ServerLimits& limits() const;
-  [[nodiscard]] ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE release_limits();
-  ::celeste::image::v1::ServerLimits* PROTOBUF_NONNULL mutable_limits();
-  void set_allocated_limits(::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE value);
-  void unsafe_arena_set_allocated_limits(::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE value);
-  ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE unsafe_arena_release_limits();
-
-  private:
-  const ::celeste::image::v1::ServerLimits& _internal_limits() const;
-  ::celeste::image::v1::ServerLimits* PROTOBUF_NONNULL _internal_mutable_limits();
-
-  public:
-  // @@protoc_insertion_point(class_scope:celeste.image.v1.GetServerInfoResponse)
- private:
-  class _Internal;
-  friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<1, 2,
-                                   1, 54,
-                                   2>
-      _table_;
-
-  friend class ::google::protobuf::MessageLite;
-  friend class ::google::protobuf::Arena;
-  template <typename T>
-  friend class ::google::protobuf::Arena::InternalHelper;
-  using InternalArenaConstructable_ = void;
-  using DestructorSkippable_ = void;
-  struct Impl_ {
-    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
-    inline explicit Impl_(
-        ::google::protobuf::internal::InternalVisibility visibility,
-        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
-    inline explicit Impl_(
-        ::google::protobuf::internal::InternalVisibility visibility,
-        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
-        const GetServerInfoResponse& from_msg);
-    ::google::protobuf::internal::HasBits<1> _has_bits_;
-    ::google::protobuf::internal::CachedSize _cached_size_;
-    ::google::protobuf::internal::ArenaStringPtr version_;
-    ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE limits_;
-    PROTOBUF_TSAN_DECLARE_MEMBER
-  };
-  union { Impl_ _impl_; };
-  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto;
-};
-
-extern const ::google::protobuf::internal::ClassDataFull GetServerInfoResponse_class_data_;
-// -------------------------------------------------------------------
-
 class Model final : public ::google::protobuf::Message
 /* @@protoc_insertion_point(class_definition:celeste.image.v1.Model) */ {
  public:
@@ -5020,6 +4868,7 @@ class Model final : public ::google::protobuf::Message
     kMaxCountFieldNumber = 11,
     kSendsPreviewsFieldNumber = 12,
     kEvidenceFieldNumber = 16,
+    kRefusalChargeFieldNumber = 18,
   };
   // repeated .celeste.image.v1.OperationKind operations = 5 [json_name = "operations"];
   int operations_size() const;
@@ -5275,11 +5124,21 @@ class Model final : public ::google::protobuf::Message
   void _internal_set_evidence(::celeste::image::v1::ModelEvidence value);
 
   public:
+  // .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+  void clear_refusal_charge() ;
+  ::celeste::image::v1::RefusalCharge refusal_charge() const;
+  void set_refusal_charge(::celeste::image::v1::RefusalCharge value);
+
+  private:
+  ::celeste::image::v1::RefusalCharge _internal_refusal_charge() const;
+  void _internal_set_refusal_charge(::celeste::image::v1::RefusalCharge value);
+
+  public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.Model)
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<5, 17,
+  static const ::google::protobuf::internal::TcParseTable<5, 18,
                                    3, 104,
                                    2>
       _table_;
@@ -5320,6 +5179,7 @@ class Model final : public ::google::protobuf::Message
     ::int32_t max_count_;
     bool sends_previews_;
     int evidence_;
+    int refusal_charge_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -5327,6 +5187,218 @@ class Model final : public ::google::protobuf::Message
 };
 
 extern const ::google::protobuf::internal::ClassDataFull Model_class_data_;
+// -------------------------------------------------------------------
+
+class GetServerInfoResponse final : public ::google::protobuf::Message
+/* @@protoc_insertion_point(class_definition:celeste.image.v1.GetServerInfoResponse) */ {
+ public:
+  inline GetServerInfoResponse() : GetServerInfoResponse(nullptr) {}
+  ~GetServerInfoResponse() PROTOBUF_FINAL;
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+  void operator delete(GetServerInfoResponse* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
+    SharedDtor(*msg);
+    ::google::protobuf::internal::SizedDelete(msg, sizeof(GetServerInfoResponse));
+  }
+#endif
+
+  template <typename = void>
+  explicit PROTOBUF_CONSTEXPR GetServerInfoResponse(::google::protobuf::internal::ConstantInitialized);
+
+  inline GetServerInfoResponse(const GetServerInfoResponse& from) : GetServerInfoResponse(nullptr, from) {}
+  inline GetServerInfoResponse(GetServerInfoResponse&& from) noexcept
+      : GetServerInfoResponse(nullptr, ::std::move(from)) {}
+  inline GetServerInfoResponse& operator=(const GetServerInfoResponse& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline GetServerInfoResponse& operator=(GetServerInfoResponse&& from) noexcept {
+    if (this == &from) return *this;
+    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
+  }
+  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
+  }
+
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
+    return GetDescriptor();
+  }
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const GetServerInfoResponse& default_instance() {
+    return *reinterpret_cast<const GetServerInfoResponse*>(
+        &_GetServerInfoResponse_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages = 20;
+  friend void swap(GetServerInfoResponse& a, GetServerInfoResponse& b) { a.Swap(&b); }
+  inline void Swap(GetServerInfoResponse* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
+      InternalSwap(other);
+    } else {
+      ::google::protobuf::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(GetServerInfoResponse* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    ABSL_DCHECK(GetArena() == other->GetArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  GetServerInfoResponse* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
+    return ::google::protobuf::Message::DefaultConstruct<GetServerInfoResponse>(arena);
+  }
+  using ::google::protobuf::Message::CopyFrom;
+  void CopyFrom(const GetServerInfoResponse& from);
+  using ::google::protobuf::Message::MergeFrom;
+  void MergeFrom(const GetServerInfoResponse& from) { GetServerInfoResponse::MergeImpl(*this, from); }
+
+  private:
+  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
+                        const ::google::protobuf::MessageLite& from_msg);
+
+  public:
+  bool IsInitialized() const {
+    return true;
+  }
+  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
+  #if defined(PROTOBUF_CUSTOM_VTABLE)
+  private:
+  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
+  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
+
+  public:
+  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+    return _InternalSerialize(*this, target, stream);
+  }
+  #else   // PROTOBUF_CUSTOM_VTABLE
+  ::size_t ByteSizeLong() const final;
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
+  #endif  // PROTOBUF_CUSTOM_VTABLE
+  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static void SharedDtor(MessageLite& self);
+  void InternalSwap(GetServerInfoResponse* PROTOBUF_NONNULL other);
+ private:
+  template <typename T>
+  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
+  static ::absl::string_view FullMessageName() { return "celeste.image.v1.GetServerInfoResponse"; }
+
+  explicit GetServerInfoResponse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  GetServerInfoResponse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const GetServerInfoResponse& from);
+  GetServerInfoResponse(
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, GetServerInfoResponse&& from) noexcept
+      : GetServerInfoResponse(arena) {
+    *this = ::std::move(from);
+  }
+  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
+  static void* PROTOBUF_NONNULL PlacementNew_(
+      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr auto InternalNewImpl_();
+
+ public:
+  static constexpr auto InternalGenerateClassData_();
+
+  ::google::protobuf::Metadata GetMetadata() const;
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+  enum : int {
+    kVersionFieldNumber = 1,
+    kLimitsFieldNumber = 2,
+  };
+  // string version = 1 [json_name = "version"];
+  void clear_version() ;
+  const ::std::string& version() const;
+  template <typename Arg_ = const ::std::string&, typename... Args_>
+  void set_version(Arg_&& arg, Args_... args);
+  ::std::string* PROTOBUF_NONNULL mutable_version();
+  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_version();
+  void set_allocated_version(::std::string* PROTOBUF_NULLABLE value);
+
+  private:
+  const ::std::string& _internal_version() const;
+  PROTOBUF_ALWAYS_INLINE void _internal_set_version(const ::std::string& value);
+  ::std::string* PROTOBUF_NONNULL _internal_mutable_version();
+
+  public:
+  // .celeste.image.v1.ServerLimits limits = 2 [json_name = "limits"];
+  bool has_limits() const;
+  void clear_limits() ;
+  const ::celeste::image::v1::ServerLimits& limits() const;
+  [[nodiscard]] ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE release_limits();
+  ::celeste::image::v1::ServerLimits* PROTOBUF_NONNULL mutable_limits();
+  void set_allocated_limits(::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_limits(::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE value);
+  ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE unsafe_arena_release_limits();
+
+  private:
+  const ::celeste::image::v1::ServerLimits& _internal_limits() const;
+  ::celeste::image::v1::ServerLimits* PROTOBUF_NONNULL _internal_mutable_limits();
+
+  public:
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.GetServerInfoResponse)
+ private:
+  class _Internal;
+  friend class ::google::protobuf::internal::TcParser;
+  static const ::google::protobuf::internal::TcParseTable<1, 2,
+                                   1, 54,
+                                   2>
+      _table_;
+
+  friend class ::google::protobuf::MessageLite;
+  friend class ::google::protobuf::Arena;
+  template <typename T>
+  friend class ::google::protobuf::Arena::InternalHelper;
+  using InternalArenaConstructable_ = void;
+  using DestructorSkippable_ = void;
+  struct Impl_ {
+    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+        const GetServerInfoResponse& from_msg);
+    ::google::protobuf::internal::HasBits<1> _has_bits_;
+    ::google::protobuf::internal::CachedSize _cached_size_;
+    ::google::protobuf::internal::ArenaStringPtr version_;
+    ::celeste::image::v1::ServerLimits* PROTOBUF_NULLABLE limits_;
+    PROTOBUF_TSAN_DECLARE_MEMBER
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmodel_5fservice_2eproto;
+};
+
+extern const ::google::protobuf::internal::ClassDataFull GetServerInfoResponse_class_data_;
 // -------------------------------------------------------------------
 
 class ListModelsResponse final : public ::google::protobuf::Message
@@ -6997,6 +7069,31 @@ inline ::celeste::image::v1::ModelEvidence Model::_internal_evidence() const {
 inline void Model::_internal_set_evidence(::celeste::image::v1::ModelEvidence value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.evidence_ = value;
+}
+
+// .celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];
+inline void Model::clear_refusal_charge() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.refusal_charge_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00020000U);
+}
+inline ::celeste::image::v1::RefusalCharge Model::refusal_charge() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Model.refusal_charge)
+  return _internal_refusal_charge();
+}
+inline void Model::set_refusal_charge(::celeste::image::v1::RefusalCharge value) {
+  _internal_set_refusal_charge(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00020000U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Model.refusal_charge)
+}
+inline ::celeste::image::v1::RefusalCharge Model::_internal_refusal_charge() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return static_cast<::celeste::image::v1::RefusalCharge>(_impl_.refusal_charge_);
+}
+inline void Model::_internal_set_refusal_charge(::celeste::image::v1::RefusalCharge value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.refusal_charge_ = value;
 }
 
 // -------------------------------------------------------------------
@@ -10474,7 +10571,7 @@ inline void ServerLimits::clear_request_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.request_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000002U);
+                  0x00000004U);
 }
 inline ::int32_t ServerLimits::request_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.request_bytes)
@@ -10482,7 +10579,7 @@ inline ::int32_t ServerLimits::request_bytes() const {
 }
 inline void ServerLimits::set_request_bytes(::int32_t value) {
   _internal_set_request_bytes(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.request_bytes)
 }
 inline ::int32_t ServerLimits::_internal_request_bytes() const {
@@ -10499,7 +10596,7 @@ inline void ServerLimits::clear_inline_default_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.inline_default_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000004U);
+                  0x00000008U);
 }
 inline ::int32_t ServerLimits::inline_default_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.inline_default_bytes)
@@ -10507,7 +10604,7 @@ inline ::int32_t ServerLimits::inline_default_bytes() const {
 }
 inline void ServerLimits::set_inline_default_bytes(::int32_t value) {
   _internal_set_inline_default_bytes(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000008U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.inline_default_bytes)
 }
 inline ::int32_t ServerLimits::_internal_inline_default_bytes() const {
@@ -10524,7 +10621,7 @@ inline void ServerLimits::clear_inline_maximum_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.inline_maximum_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000008U);
+                  0x00000010U);
 }
 inline ::int32_t ServerLimits::inline_maximum_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.inline_maximum_bytes)
@@ -10532,7 +10629,7 @@ inline ::int32_t ServerLimits::inline_maximum_bytes() const {
 }
 inline void ServerLimits::set_inline_maximum_bytes(::int32_t value) {
   _internal_set_inline_maximum_bytes(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000008U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000010U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.inline_maximum_bytes)
 }
 inline ::int32_t ServerLimits::_internal_inline_maximum_bytes() const {
@@ -10549,7 +10646,7 @@ inline void ServerLimits::clear_image_bytes() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.image_bytes_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000010U);
+                  0x00000020U);
 }
 inline ::int32_t ServerLimits::image_bytes() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.image_bytes)
@@ -10557,7 +10654,7 @@ inline ::int32_t ServerLimits::image_bytes() const {
 }
 inline void ServerLimits::set_image_bytes(::int32_t value) {
   _internal_set_image_bytes(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000010U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.image_bytes)
 }
 inline ::int32_t ServerLimits::_internal_image_bytes() const {
@@ -10574,7 +10671,7 @@ inline void ServerLimits::clear_image_pixels() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.image_pixels_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000020U);
+                  0x00000040U);
 }
 inline ::int32_t ServerLimits::image_pixels() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.image_pixels)
@@ -10582,7 +10679,7 @@ inline ::int32_t ServerLimits::image_pixels() const {
 }
 inline void ServerLimits::set_image_pixels(::int32_t value) {
   _internal_set_image_pixels(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.image_pixels)
 }
 inline ::int32_t ServerLimits::_internal_image_pixels() const {
@@ -10599,7 +10696,7 @@ inline void ServerLimits::clear_image_side() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.image_side_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000040U);
+                  0x00000080U);
 }
 inline ::int32_t ServerLimits::image_side() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.image_side)
@@ -10607,7 +10704,7 @@ inline ::int32_t ServerLimits::image_side() const {
 }
 inline void ServerLimits::set_image_side(::int32_t value) {
   _internal_set_image_side(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000080U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.ServerLimits.image_side)
 }
 inline ::int32_t ServerLimits::_internal_image_side() const {
@@ -10691,6 +10788,99 @@ ServerLimits::_internal_mutable_media_types() {
   return &_impl_.media_types_;
 }
 
+// .google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];
+inline bool ServerLimits::has_replay_time() const {
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000002U);
+  PROTOBUF_ASSUME(!value || _impl_.replay_time_ != nullptr);
+  return value;
+}
+inline const ::google::protobuf::Duration& ServerLimits::_internal_replay_time() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  const ::google::protobuf::Duration* p = _impl_.replay_time_;
+  return p != nullptr ? *p : reinterpret_cast<const ::google::protobuf::Duration&>(::google::protobuf::_Duration_default_instance_);
+}
+inline const ::google::protobuf::Duration& ServerLimits::replay_time() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.ServerLimits.replay_time)
+  return _internal_replay_time();
+}
+inline void ServerLimits::unsafe_arena_set_allocated_replay_time(
+    ::google::protobuf::Duration* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (GetArena() == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.replay_time_);
+  }
+  _impl_.replay_time_ = reinterpret_cast<::google::protobuf::Duration*>(value);
+  if (value != nullptr) {
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.ServerLimits.replay_time)
+}
+inline ::google::protobuf::Duration* PROTOBUF_NULLABLE ServerLimits::release_replay_time() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::google::protobuf::Duration* released = _impl_.replay_time_;
+  _impl_.replay_time_ = nullptr;
+  if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
+    auto* old = reinterpret_cast<::google::protobuf::MessageLite*>(released);
+    released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    if (GetArena() == nullptr) {
+      delete old;
+    }
+  } else {
+    if (GetArena() != nullptr) {
+      released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    }
+  }
+  return released;
+}
+inline ::google::protobuf::Duration* PROTOBUF_NULLABLE ServerLimits::unsafe_arena_release_replay_time() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  // @@protoc_insertion_point(field_release:celeste.image.v1.ServerLimits.replay_time)
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::google::protobuf::Duration* temp = _impl_.replay_time_;
+  _impl_.replay_time_ = nullptr;
+  return temp;
+}
+inline ::google::protobuf::Duration* PROTOBUF_NONNULL ServerLimits::_internal_mutable_replay_time() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.replay_time_ == nullptr) {
+    auto* p = ::google::protobuf::Message::DefaultConstruct<::google::protobuf::Duration>(GetArena());
+    _impl_.replay_time_ = reinterpret_cast<::google::protobuf::Duration*>(p);
+  }
+  return _impl_.replay_time_;
+}
+inline ::google::protobuf::Duration* PROTOBUF_NONNULL ServerLimits::mutable_replay_time()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::google::protobuf::Duration* _msg = _internal_mutable_replay_time();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.ServerLimits.replay_time)
+  return _msg;
+}
+inline void ServerLimits::set_allocated_replay_time(::google::protobuf::Duration* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::Arena* message_arena = GetArena();
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (message_arena == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.replay_time_);
+  }
+
+  if (value != nullptr) {
+    ::google::protobuf::Arena* submessage_arena = reinterpret_cast<::google::protobuf::Message*>(value)->GetArena();
+    if (message_arena != submessage_arena) {
+      value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
+    }
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  }
+
+  _impl_.replay_time_ = reinterpret_cast<::google::protobuf::Duration*>(value);
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.ServerLimits.replay_time)
+}
+
 #ifdef __GNUC__
 #pragma GCC diagnostic pop
 #endif  // __GNUC__
@@ -10715,6 +10905,12 @@ struct is_proto_enum<::celeste::image::v1::ModelView> : std::true_type {};
 template <>
 inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::ModelView>() {
   return ::celeste::image::v1::ModelView_descriptor();
+}
+template <>
+struct is_proto_enum<::celeste::image::v1::RefusalCharge> : std::true_type {};
+template <>
+inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::RefusalCharge>() {
+  return ::celeste::image::v1::RefusalCharge_descriptor();
 }
 template <>
 struct is_proto_enum<::celeste::image::v1::ModelEvidence> : std::true_type {};

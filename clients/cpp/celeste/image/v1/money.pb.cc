@@ -34,6 +34,9 @@ inline constexpr Quantity::Impl_::Impl_(
         unit_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
+        model_(
+            &::google::protobuf::internal::fixed_address_empty_string,
+            ::_pbi::ConstantInitialized()),
         amount_{0} {}
 
 template <typename>
@@ -111,11 +114,39 @@ struct UsageDefaultTypeInternal {
 
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 UsageDefaultTypeInternal _Usage_default_instance_;
+
+inline constexpr Cost::Impl_::Impl_(
+    ::_pbi::ConstantInitialized) noexcept
+      : _cached_size_{0},
+        settled_{nullptr},
+        uncertain_{nullptr},
+        basis_{static_cast< ::celeste::image::v1::CostBasis >(0)},
+        unpriced_calls_{0} {}
+
+template <typename>
+PROTOBUF_CONSTEXPR Cost::Cost(::_pbi::ConstantInitialized)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(Cost_class_data_.base()),
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(),
+#endif  // PROTOBUF_CUSTOM_VTABLE
+      _impl_(::_pbi::ConstantInitialized()) {
+}
+struct CostDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR CostDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~CostDefaultTypeInternal() {}
+  union {
+    Cost _instance;
+  };
+};
+
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 CostDefaultTypeInternal _Cost_default_instance_;
 }  // namespace v1
 }  // namespace image
 }  // namespace celeste
-static constexpr const ::_pb::EnumDescriptor* PROTOBUF_NONNULL* PROTOBUF_NULLABLE
-    file_level_enum_descriptors_celeste_2fimage_2fv1_2fmoney_2eproto = nullptr;
+static const ::_pb::EnumDescriptor* PROTOBUF_NONNULL
+    file_level_enum_descriptors_celeste_2fimage_2fv1_2fmoney_2eproto[1];
 static constexpr const ::_pb::ServiceDescriptor* PROTOBUF_NONNULL* PROTOBUF_NULLABLE
     file_level_service_descriptors_celeste_2fimage_2fv1_2fmoney_2eproto = nullptr;
 const ::uint32_t
@@ -130,11 +161,24 @@ const ::uint32_t
         1,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_._has_bits_),
-        5, // hasbit index offset
+        6, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_.unit_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_.amount_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Quantity, _impl_.model_),
+        0,
+        2,
+        1,
+        0x081, // bitmap
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Cost, _impl_._has_bits_),
+        7, // hasbit index offset
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Cost, _impl_.settled_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Cost, _impl_.uncertain_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Cost, _impl_.basis_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Cost, _impl_.unpriced_calls_),
         0,
         1,
+        2,
+        3,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::Usage, _impl_._has_bits_),
         7, // hasbit index offset
@@ -152,11 +196,13 @@ static const ::_pbi::MigrationSchema
     schemas[] ABSL_ATTRIBUTE_SECTION_VARIABLE(protodesc_cold) = {
         {0, sizeof(::celeste::image::v1::Money)},
         {7, sizeof(::celeste::image::v1::Quantity)},
-        {14, sizeof(::celeste::image::v1::Usage)},
+        {16, sizeof(::celeste::image::v1::Cost)},
+        {27, sizeof(::celeste::image::v1::Usage)},
 };
 static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_Money_default_instance_._instance,
     &::celeste::image::v1::_Quantity_default_instance_._instance,
+    &::celeste::image::v1::_Cost_default_instance_._instance,
     &::celeste::image::v1::_Usage_default_instance_._instance,
 };
 const char descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto[] ABSL_ATTRIBUTE_SECTION_VARIABLE(
@@ -164,17 +210,25 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto[] ABSL
     "\n\034celeste/image/v1/money.proto\022\020celeste."
     "image.v1\032\036google/protobuf/duration.proto"
     "\"B\n\005Money\022#\n\rcurrency_code\030\001 \001(\tR\014curren"
-    "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"6\n\010Quantity"
+    "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"L\n\010Quantity"
     "\022\022\n\004unit\030\001 \001(\tR\004unit\022\026\n\006amount\030\002 \001(\001R\006am"
-    "ount\"\261\001\n\005Usage\022\026\n\006images\030\001 \001(\005R\006images\022\036"
-    "\n\nmegapixels\030\002 \001(\001R\nmegapixels\022<\n\014comput"
-    "e_time\030\003 \001(\0132\031.google.protobuf.DurationR"
-    "\013computeTime\0222\n\006billed\030\004 \003(\0132\032.celeste.i"
-    "mage.v1.QuantityR\006billedB\210\001\n\037io.github.c"
-    "elesteimage.image.v1B\nMoneyProtoP\001ZDgith"
-    "ub.com/celeste-image/celeste/clients/go/"
-    "celeste/image/v1;imagev1\252\002\020Celeste.Image"
-    ".V1b\006proto3"
+    "ount\022\024\n\005model\030\003 \001(\tR\005model\"\312\001\n\004Cost\0221\n\007s"
+    "ettled\030\001 \001(\0132\027.celeste.image.v1.MoneyR\007s"
+    "ettled\0225\n\tuncertain\030\002 \001(\0132\027.celeste.imag"
+    "e.v1.MoneyR\tuncertain\0221\n\005basis\030\003 \001(\0162\033.c"
+    "eleste.image.v1.CostBasisR\005basis\022%\n\016unpr"
+    "iced_calls\030\004 \001(\005R\runpricedCalls\"\261\001\n\005Usag"
+    "e\022\026\n\006images\030\001 \001(\005R\006images\022\036\n\nmegapixels\030"
+    "\002 \001(\001R\nmegapixels\022<\n\014compute_time\030\003 \001(\0132"
+    "\031.google.protobuf.DurationR\013computeTime\022"
+    "2\n\006billed\030\004 \003(\0132\032.celeste.image.v1.Quant"
+    "ityR\006billed*u\n\tCostBasis\022\032\n\026COST_BASIS_U"
+    "NSPECIFIED\020\000\022\027\n\023COST_BASIS_REPORTED\020\001\022\031\n"
+    "\025COST_BASIS_CALCULATED\020\002\022\030\n\024COST_BASIS_E"
+    "STIMATED\020\003B\210\001\n\037io.github.celesteimage.im"
+    "age.v1B\nMoneyProtoP\001ZDgithub.com/celeste"
+    "-image/celeste/clients/go/celeste/image/"
+    "v1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_deps[1] = {
@@ -184,13 +238,13 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_o
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto = {
     false,
     false,
-    531,
+    877,
     descriptor_table_protodef_celeste_2fimage_2fv1_2fmoney_2eproto,
     "celeste/image/v1/money.proto",
     &descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_once,
     descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto_deps,
     1,
-    3,
+    4,
     schemas,
     file_default_instances,
     TableStruct_celeste_2fimage_2fv1_2fmoney_2eproto::offsets,
@@ -200,6 +254,12 @@ PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimag
 namespace celeste {
 namespace image {
 namespace v1 {
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL CostBasis_descriptor() {
+  ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto);
+  return file_level_enum_descriptors_celeste_2fimage_2fv1_2fmoney_2eproto[0];
+}
+PROTOBUF_CONSTINIT const uint32_t CostBasis_internal_data_[] = {
+    262144u, 0u, };
 // ===================================================================
 
 class Money::_Internal {
@@ -534,7 +594,8 @@ PROTOBUF_NDEBUG_INLINE Quantity::Impl_::Impl_(
     [[maybe_unused]] const ::celeste::image::v1::Quantity& from_msg)
       : _has_bits_{from._has_bits_},
         _cached_size_{0},
-        unit_(arena, from.unit_) {}
+        unit_(arena, from.unit_),
+        model_(arena, from.model_) {}
 
 Quantity::Quantity(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
@@ -557,7 +618,8 @@ PROTOBUF_NDEBUG_INLINE Quantity::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
       : _cached_size_{0},
-        unit_(arena) {}
+        unit_(arena),
+        model_(arena) {}
 
 inline void Quantity::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
@@ -575,6 +637,7 @@ inline void Quantity::SharedDtor(MessageLite& self) {
   this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
   ABSL_DCHECK(this_.GetArena() == nullptr);
   this_._impl_.unit_.Destroy();
+  this_._impl_.model_.Destroy();
   this_._impl_.~Impl_();
 }
 
@@ -621,16 +684,16 @@ Quantity::GetClassData() const {
   return Quantity_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<1, 2, 0, 38, 2>
+const ::_pbi::TcParseTable<2, 3, 0, 43, 2>
 Quantity::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(Quantity, _impl_._has_bits_),
     0, // no _extensions_
-    2, 8,  // max_field_number, fast_idx_mask
+    3, 24,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294967292,  // skipmap
+    4294967288,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    2,  // num_field_entries
+    3,  // num_field_entries
     0,  // num_aux_entries
     offsetof(decltype(_table_), field_names),  // no aux_entries
     Quantity_class_data_.base(),
@@ -640,27 +703,35 @@ Quantity::_table_ = {
     ::_pbi::TcParser::GetTable<::celeste::image::v1::Quantity>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
-    // double amount = 2 [json_name = "amount"];
-    {::_pbi::TcParser::FastF64S1,
-     {17, 1, 0,
-      PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_)}},
+    {::_pbi::TcParser::MiniParse, {}},
     // string unit = 1 [json_name = "unit"];
     {::_pbi::TcParser::FastUS1,
      {10, 0, 0,
       PROTOBUF_FIELD_OFFSET(Quantity, _impl_.unit_)}},
+    // double amount = 2 [json_name = "amount"];
+    {::_pbi::TcParser::FastF64S1,
+     {17, 2, 0,
+      PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_)}},
+    // string model = 3 [json_name = "model"];
+    {::_pbi::TcParser::FastUS1,
+     {26, 1, 0,
+      PROTOBUF_FIELD_OFFSET(Quantity, _impl_.model_)}},
   }}, {{
     65535, 65535
   }}, {{
     // string unit = 1 [json_name = "unit"];
     {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.unit_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // double amount = 2 [json_name = "amount"];
-    {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
+    {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.amount_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kDouble)},
+    // string model = 3 [json_name = "model"];
+    {PROTOBUF_FIELD_OFFSET(Quantity, _impl_.model_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
   }},
   // no aux_entries
   {{
-    "\31\4\0\0\0\0\0\0"
+    "\31\4\0\5\0\0\0\0"
     "celeste.image.v1.Quantity"
     "unit"
+    "model"
   }},
 };
 PROTOBUF_NOINLINE void Quantity::Clear() {
@@ -671,8 +742,13 @@ PROTOBUF_NOINLINE void Quantity::Clear() {
   (void) cached_has_bits;
 
   cached_has_bits = _impl_._has_bits_[0];
-  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
-    _impl_.unit_.ClearNonDefaultToEmpty();
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      _impl_.unit_.ClearNonDefaultToEmpty();
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      _impl_.model_.ClearNonDefaultToEmpty();
+    }
   }
   _impl_.amount_ = 0;
   _impl_._has_bits_.Clear();
@@ -709,11 +785,21 @@ PROTOBUF_NOINLINE void Quantity::Clear() {
   }
 
   // double amount = 2 [json_name = "amount"];
-  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
     if (::absl::bit_cast<::uint64_t>(this_._internal_amount()) != 0) {
       target = stream->EnsureSpace(target);
       target = ::_pbi::WireFormatLite::WriteDoubleToArray(
           2, this_._internal_amount(), target);
+    }
+  }
+
+  // string model = 3 [json_name = "model"];
+  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    if (!this_._internal_model().empty()) {
+      const ::std::string& _s = this_._internal_model();
+      ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+          _s.data(), static_cast<int>(_s.length()), ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.Quantity.model");
+      target = stream->WriteStringMaybeAliased(3, _s, target);
     }
   }
 
@@ -742,7 +828,7 @@ PROTOBUF_NOINLINE void Quantity::Clear() {
 
   ::_pbi::Prefetch5LinesFrom7Lines(&this_);
   cached_has_bits = this_._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x00000007U)) {
     // string unit = 1 [json_name = "unit"];
     if (CheckHasBit(cached_has_bits, 0x00000001U)) {
       if (!this_._internal_unit().empty()) {
@@ -750,8 +836,15 @@ PROTOBUF_NOINLINE void Quantity::Clear() {
                                         this_._internal_unit());
       }
     }
-    // double amount = 2 [json_name = "amount"];
+    // string model = 3 [json_name = "model"];
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      if (!this_._internal_model().empty()) {
+        total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
+                                        this_._internal_model());
+      }
+    }
+    // double amount = 2 [json_name = "amount"];
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (::absl::bit_cast<::uint64_t>(this_._internal_amount()) != 0) {
         total_size += 9;
       }
@@ -775,7 +868,7 @@ void Quantity::MergeImpl(::google::protobuf::MessageLite& to_msg,
   (void)cached_has_bits;
 
   cached_has_bits = from._impl_._has_bits_[0];
-  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+  if (BatchCheckHasBit(cached_has_bits, 0x00000007U)) {
     if (CheckHasBit(cached_has_bits, 0x00000001U)) {
       if (!from._internal_unit().empty()) {
         _this->_internal_set_unit(from._internal_unit());
@@ -786,6 +879,15 @@ void Quantity::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
     if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      if (!from._internal_model().empty()) {
+        _this->_internal_set_model(from._internal_model());
+      } else {
+        if (_this->_impl_.model_.IsDefault()) {
+          _this->_internal_set_model("");
+        }
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
       if (::absl::bit_cast<::uint64_t>(from._internal_amount()) != 0) {
         _this->_impl_.amount_ = from._impl_.amount_;
       }
@@ -811,10 +913,398 @@ void Quantity::InternalSwap(Quantity* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) 
   _internal_metadata_.InternalSwap(&other->_internal_metadata_);
   swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.unit_, &other->_impl_.unit_, arena);
+  ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.model_, &other->_impl_.model_, arena);
   swap(_impl_.amount_, other->_impl_.amount_);
 }
 
 ::google::protobuf::Metadata Quantity::GetMetadata() const {
+  return ::google::protobuf::Message::GetMetadataImpl(GetClassData()->full());
+}
+// ===================================================================
+
+class Cost::_Internal {
+ public:
+  using HasBits =
+      decltype(::std::declval<Cost>()._impl_._has_bits_);
+  static constexpr ::int32_t kHasBitsOffset =
+      8 * PROTOBUF_FIELD_OFFSET(Cost, _impl_._has_bits_);
+};
+
+Cost::Cost(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(arena, Cost_class_data_.base()) {
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(arena) {
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  SharedCtor(arena);
+  // @@protoc_insertion_point(arena_constructor:celeste.image.v1.Cost)
+}
+PROTOBUF_NDEBUG_INLINE Cost::Impl_::Impl_(
+    [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
+    [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+    [[maybe_unused]] const ::celeste::image::v1::Cost& from_msg)
+      : _has_bits_{from._has_bits_},
+        _cached_size_{0} {}
+
+Cost::Cost(
+    ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
+    const Cost& from)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : ::google::protobuf::Message(arena, Cost_class_data_.base()) {
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : ::google::protobuf::Message(arena) {
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  Cost* const _this = this;
+  (void)_this;
+  _internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
+      from._internal_metadata_);
+  new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
+  ::uint32_t cached_has_bits = _impl_._has_bits_[0];
+  _impl_.settled_ = (CheckHasBit(cached_has_bits, 0x00000001U))
+                ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.settled_)
+                : nullptr;
+  _impl_.uncertain_ = (CheckHasBit(cached_has_bits, 0x00000002U))
+                ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.uncertain_)
+                : nullptr;
+  ::memcpy(reinterpret_cast<char*>(&_impl_) +
+               offsetof(Impl_, basis_),
+           reinterpret_cast<const char*>(&from._impl_) +
+               offsetof(Impl_, basis_),
+           offsetof(Impl_, unpriced_calls_) -
+               offsetof(Impl_, basis_) +
+               sizeof(Impl_::unpriced_calls_));
+
+  // @@protoc_insertion_point(copy_constructor:celeste.image.v1.Cost)
+}
+PROTOBUF_NDEBUG_INLINE Cost::Impl_::Impl_(
+    [[maybe_unused]] ::google::protobuf::internal::InternalVisibility visibility,
+    [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+      : _cached_size_{0} {}
+
+inline void Cost::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
+  new (&_impl_) Impl_(internal_visibility(), arena);
+  ::memset(reinterpret_cast<char*>(&_impl_) +
+               offsetof(Impl_, settled_),
+           0,
+           offsetof(Impl_, unpriced_calls_) -
+               offsetof(Impl_, settled_) +
+               sizeof(Impl_::unpriced_calls_));
+}
+Cost::~Cost() {
+  // @@protoc_insertion_point(destructor:celeste.image.v1.Cost)
+  SharedDtor(*this);
+}
+inline void Cost::SharedDtor(MessageLite& self) {
+  Cost& this_ = static_cast<Cost&>(self);
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    this_.CheckHasBitConsistency();
+  }
+  this_._internal_metadata_.Delete<::google::protobuf::UnknownFieldSet>();
+  ABSL_DCHECK(this_.GetArena() == nullptr);
+  delete this_._impl_.settled_;
+  delete this_._impl_.uncertain_;
+  this_._impl_.~Impl_();
+}
+
+inline void* PROTOBUF_NONNULL Cost::PlacementNew_(
+    const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+    ::google::protobuf::Arena* PROTOBUF_NULLABLE arena) {
+  return ::new (mem) Cost(arena);
+}
+constexpr auto Cost::InternalNewImpl_() {
+  return ::google::protobuf::internal::MessageCreator::ZeroInit(sizeof(Cost),
+                                            alignof(Cost));
+}
+constexpr auto Cost::InternalGenerateClassData_() {
+  return ::google::protobuf::internal::ClassDataFull{
+      ::google::protobuf::internal::ClassData{
+          &_Cost_default_instance_._instance,
+          &_table_.header,
+          nullptr,  // OnDemandRegisterArenaDtor
+          nullptr,  // IsInitialized
+          &Cost::MergeImpl,
+          ::google::protobuf::Message::GetNewImpl<Cost>(),
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+          &Cost::SharedDtor,
+          ::google::protobuf::Message::GetClearImpl<Cost>(), &Cost::ByteSizeLong,
+              &Cost::_InternalSerialize,
+#endif  // PROTOBUF_CUSTOM_VTABLE
+          PROTOBUF_FIELD_OFFSET(Cost, _impl_._cached_size_),
+          false,
+      },
+      &Cost::kDescriptorMethods,
+      &descriptor_table_celeste_2fimage_2fv1_2fmoney_2eproto,
+      nullptr,  // tracker
+  };
+}
+
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 const
+    ::google::protobuf::internal::ClassDataFull Cost_class_data_ =
+        Cost::InternalGenerateClassData_();
+
+PROTOBUF_ATTRIBUTE_WEAK const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL
+Cost::GetClassData() const {
+  ::google::protobuf::internal::PrefetchToLocalCache(&Cost_class_data_);
+  ::google::protobuf::internal::PrefetchToLocalCache(Cost_class_data_.tc_table);
+  return Cost_class_data_.base();
+}
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
+const ::_pbi::TcParseTable<2, 4, 2, 0, 2>
+Cost::_table_ = {
+  {
+    PROTOBUF_FIELD_OFFSET(Cost, _impl_._has_bits_),
+    0, // no _extensions_
+    4, 24,  // max_field_number, fast_idx_mask
+    offsetof(decltype(_table_), field_lookup_table),
+    4294967280,  // skipmap
+    offsetof(decltype(_table_), field_entries),
+    4,  // num_field_entries
+    2,  // num_aux_entries
+    offsetof(decltype(_table_), aux_entries),
+    Cost_class_data_.base(),
+    nullptr,  // post_loop_handler
+    ::_pbi::TcParser::GenericFallback,  // fallback
+    #ifdef PROTOBUF_PREFETCH_PARSE_TABLE
+    ::_pbi::TcParser::GetTable<::celeste::image::v1::Cost>(),  // to_prefetch
+    #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
+  }, {{
+    // int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(Cost, _impl_.unpriced_calls_), 3>(),
+     {32, 3, 0,
+      PROTOBUF_FIELD_OFFSET(Cost, _impl_.unpriced_calls_)}},
+    // .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+    {::_pbi::TcParser::FastMtS1,
+     {10, 0, 0,
+      PROTOBUF_FIELD_OFFSET(Cost, _impl_.settled_)}},
+    // .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+    {::_pbi::TcParser::FastMtS1,
+     {18, 1, 1,
+      PROTOBUF_FIELD_OFFSET(Cost, _impl_.uncertain_)}},
+    // .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(Cost, _impl_.basis_), 2>(),
+     {24, 2, 0,
+      PROTOBUF_FIELD_OFFSET(Cost, _impl_.basis_)}},
+  }}, {{
+    65535, 65535
+  }}, {{
+    // .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+    {PROTOBUF_FIELD_OFFSET(Cost, _impl_.settled_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    // .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+    {PROTOBUF_FIELD_OFFSET(Cost, _impl_.uncertain_), _Internal::kHasBitsOffset + 1, 1, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    // .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+    {PROTOBUF_FIELD_OFFSET(Cost, _impl_.basis_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
+    // int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+    {PROTOBUF_FIELD_OFFSET(Cost, _impl_.unpriced_calls_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+  }},
+  {{
+      {::_pbi::TcParser::GetTable<::celeste::image::v1::Money>()},
+      {::_pbi::TcParser::GetTable<::celeste::image::v1::Money>()},
+  }},
+  {{
+  }},
+};
+PROTOBUF_NOINLINE void Cost::Clear() {
+// @@protoc_insertion_point(message_clear_start:celeste.image.v1.Cost)
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  ::uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void) cached_has_bits;
+
+  cached_has_bits = _impl_._has_bits_[0];
+  if (BatchCheckHasBit(cached_has_bits, 0x00000003U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      ABSL_DCHECK(_impl_.settled_ != nullptr);
+      _impl_.settled_->Clear();
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      ABSL_DCHECK(_impl_.uncertain_ != nullptr);
+      _impl_.uncertain_->Clear();
+    }
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000cU)) {
+    ::memset(&_impl_.basis_, 0, static_cast<::size_t>(
+        reinterpret_cast<char*>(&_impl_.unpriced_calls_) -
+        reinterpret_cast<char*>(&_impl_.basis_)) + sizeof(_impl_.unpriced_calls_));
+  }
+  _impl_._has_bits_.Clear();
+  _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
+}
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+::uint8_t* PROTOBUF_NONNULL Cost::_InternalSerialize(
+    const ::google::protobuf::MessageLite& base, ::uint8_t* PROTOBUF_NONNULL target,
+    ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) {
+  const Cost& this_ = static_cast<const Cost&>(base);
+#else   // PROTOBUF_CUSTOM_VTABLE
+::uint8_t* PROTOBUF_NONNULL Cost::_InternalSerialize(
+    ::uint8_t* PROTOBUF_NONNULL target,
+    ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+  const Cost& this_ = *this;
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    this_.CheckHasBitConsistency();
+  }
+  // @@protoc_insertion_point(serialize_to_array_start:celeste.image.v1.Cost)
+  ::uint32_t cached_has_bits = 0;
+  (void)cached_has_bits;
+
+  cached_has_bits = this_._impl_._has_bits_[0];
+  // .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+  if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+    target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
+        1, *this_._impl_.settled_, this_._impl_.settled_->GetCachedSize(), target,
+        stream);
+  }
+
+  // .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+  if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+    target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
+        2, *this_._impl_.uncertain_, this_._impl_.uncertain_->GetCachedSize(), target,
+        stream);
+  }
+
+  // .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+  if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+    if (this_._internal_basis() != 0) {
+      target = stream->EnsureSpace(target);
+      target = ::_pbi::WireFormatLite::WriteEnumToArray(
+          3, this_._internal_basis(), target);
+    }
+  }
+
+  // int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+  if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+    if (this_._internal_unpriced_calls() != 0) {
+      target =
+          ::google::protobuf::internal::WireFormatLite::WriteInt32ToArrayWithField<4>(
+              stream, this_._internal_unpriced_calls(), target);
+    }
+  }
+
+  if (ABSL_PREDICT_FALSE(this_._internal_metadata_.have_unknown_fields())) {
+    target =
+        ::_pbi::WireFormat::InternalSerializeUnknownFieldsToArray(
+            this_._internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance), target, stream);
+  }
+  // @@protoc_insertion_point(serialize_to_array_end:celeste.image.v1.Cost)
+  return target;
+}
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+::size_t Cost::ByteSizeLong(const MessageLite& base) {
+  const Cost& this_ = static_cast<const Cost&>(base);
+#else   // PROTOBUF_CUSTOM_VTABLE
+::size_t Cost::ByteSizeLong() const {
+  const Cost& this_ = *this;
+#endif  // PROTOBUF_CUSTOM_VTABLE
+  // @@protoc_insertion_point(message_byte_size_start:celeste.image.v1.Cost)
+  ::size_t total_size = 0;
+
+  ::uint32_t cached_has_bits = 0;
+  // Prevent compiler warnings about cached_has_bits being unused
+  (void)cached_has_bits;
+
+  ::_pbi::Prefetch5LinesFrom7Lines(&this_);
+  cached_has_bits = this_._impl_._has_bits_[0];
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000fU)) {
+    // .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      total_size += 1 +
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.settled_);
+    }
+    // .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      total_size += 1 +
+                    ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.uncertain_);
+    }
+    // .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+      if (this_._internal_basis() != 0) {
+        total_size += 1 +
+                      ::_pbi::WireFormatLite::EnumSize(this_._internal_basis());
+      }
+    }
+    // int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+      if (this_._internal_unpriced_calls() != 0) {
+        total_size += ::_pbi::WireFormatLite::Int32SizePlusOne(
+            this_._internal_unpriced_calls());
+      }
+    }
+  }
+  return this_.MaybeComputeUnknownFieldsSize(total_size,
+                                             &this_._impl_._cached_size_);
+}
+
+void Cost::MergeImpl(::google::protobuf::MessageLite& to_msg,
+                            const ::google::protobuf::MessageLite& from_msg) {
+   auto* const _this =
+      static_cast<Cost*>(&to_msg);
+  auto& from = static_cast<const Cost&>(from_msg);
+  if constexpr (::_pbi::DebugHardenCheckHasBitConsistency()) {
+    from.CheckHasBitConsistency();
+  }
+  ::google::protobuf::Arena* arena = _this->GetArena();
+  // @@protoc_insertion_point(class_specific_merge_from_start:celeste.image.v1.Cost)
+  ABSL_DCHECK_NE(&from, _this);
+  ::uint32_t cached_has_bits = 0;
+  (void)cached_has_bits;
+
+  cached_has_bits = from._impl_._has_bits_[0];
+  if (BatchCheckHasBit(cached_has_bits, 0x0000000fU)) {
+    if (CheckHasBit(cached_has_bits, 0x00000001U)) {
+      ABSL_DCHECK(from._impl_.settled_ != nullptr);
+      if (_this->_impl_.settled_ == nullptr) {
+        _this->_impl_.settled_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.settled_);
+      } else {
+        _this->_impl_.settled_->MergeFrom(*from._impl_.settled_);
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000002U)) {
+      ABSL_DCHECK(from._impl_.uncertain_ != nullptr);
+      if (_this->_impl_.uncertain_ == nullptr) {
+        _this->_impl_.uncertain_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.uncertain_);
+      } else {
+        _this->_impl_.uncertain_->MergeFrom(*from._impl_.uncertain_);
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000004U)) {
+      if (from._internal_basis() != 0) {
+        _this->_impl_.basis_ = from._impl_.basis_;
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000008U)) {
+      if (from._internal_unpriced_calls() != 0) {
+        _this->_impl_.unpriced_calls_ = from._impl_.unpriced_calls_;
+      }
+    }
+  }
+  _this->_impl_._has_bits_[0] |= cached_has_bits;
+  _this->_internal_metadata_.MergeFrom<::google::protobuf::UnknownFieldSet>(
+      from._internal_metadata_);
+}
+
+void Cost::CopyFrom(const Cost& from) {
+  // @@protoc_insertion_point(class_specific_copy_from_start:celeste.image.v1.Cost)
+  if (&from == this) return;
+  Clear();
+  MergeFrom(from);
+}
+
+
+void Cost::InternalSwap(Cost* PROTOBUF_RESTRICT PROTOBUF_NONNULL other) {
+  using ::std::swap;
+  _internal_metadata_.InternalSwap(&other->_internal_metadata_);
+  swap(_impl_._has_bits_[0], other->_impl_._has_bits_[0]);
+  ::google::protobuf::internal::memswap<
+      PROTOBUF_FIELD_OFFSET(Cost, _impl_.unpriced_calls_)
+      + sizeof(Cost::_impl_.unpriced_calls_)
+      - PROTOBUF_FIELD_OFFSET(Cost, _impl_.settled_)>(
+          reinterpret_cast<char*>(&_impl_.settled_),
+          reinterpret_cast<char*>(&other->_impl_.settled_));
+}
+
+::google::protobuf::Metadata Cost::GetMetadata() const {
   return ::google::protobuf::Message::GetMetadataImpl(GetClassData()->full());
 }
 // ===================================================================

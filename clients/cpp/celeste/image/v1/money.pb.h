@@ -28,6 +28,7 @@
 #include "google/protobuf/message_lite.h"
 #include "google/protobuf/repeated_field.h"  // IWYU pragma: export
 #include "google/protobuf/extension_set.h"  // IWYU pragma: export
+#include "google/protobuf/generated_enum_reflection.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "google/protobuf/duration.pb.h"
 // @@protoc_insertion_point(includes)
@@ -56,6 +57,12 @@ extern const ::google::protobuf::internal::DescriptorTable descriptor_table_cele
 namespace celeste {
 namespace image {
 namespace v1 {
+enum CostBasis : int;
+extern const uint32_t CostBasis_internal_data_[];
+class Cost;
+struct CostDefaultTypeInternal;
+extern CostDefaultTypeInternal _Cost_default_instance_;
+extern const ::google::protobuf::internal::ClassDataFull Cost_class_data_;
 class Money;
 struct MoneyDefaultTypeInternal;
 extern MoneyDefaultTypeInternal _Money_default_instance_;
@@ -73,12 +80,53 @@ extern const ::google::protobuf::internal::ClassDataFull Usage_class_data_;
 }  // namespace celeste
 namespace google {
 namespace protobuf {
+template <>
+internal::EnumTraitsT<::celeste::image::v1::CostBasis_internal_data_>
+    internal::EnumTraitsImpl::value<::celeste::image::v1::CostBasis>;
 }  // namespace protobuf
 }  // namespace google
 
 namespace celeste {
 namespace image {
 namespace v1 {
+enum CostBasis : int {
+  COST_BASIS_UNSPECIFIED = 0,
+  COST_BASIS_REPORTED = 1,
+  COST_BASIS_CALCULATED = 2,
+  COST_BASIS_ESTIMATED = 3,
+  CostBasis_INT_MIN_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::min(),
+  CostBasis_INT_MAX_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::max(),
+};
+
+extern const uint32_t CostBasis_internal_data_[];
+inline constexpr CostBasis CostBasis_MIN =
+    static_cast<CostBasis>(0);
+inline constexpr CostBasis CostBasis_MAX =
+    static_cast<CostBasis>(3);
+inline bool CostBasis_IsValid(int value) {
+  return 0 <= value && value <= 3;
+}
+inline constexpr int CostBasis_ARRAYSIZE = 3 + 1;
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL CostBasis_descriptor();
+template <typename T>
+const ::std::string& CostBasis_Name(T value) {
+  static_assert(::std::is_same<T, CostBasis>::value ||
+                    ::std::is_integral<T>::value,
+                "Incorrect type passed to CostBasis_Name().");
+  return CostBasis_Name(static_cast<CostBasis>(value));
+}
+template <>
+inline const ::std::string& CostBasis_Name(CostBasis value) {
+  return ::google::protobuf::internal::NameOfDenseEnum<CostBasis_descriptor, 0, 3>(
+      static_cast<int>(value));
+}
+inline bool CostBasis_Parse(
+    ::absl::string_view name, CostBasis* PROTOBUF_NONNULL value) {
+  return ::google::protobuf::internal::ParseNamedEnum<CostBasis>(CostBasis_descriptor(), name,
+                                           value);
+}
 
 // ===================================================================
 
@@ -228,6 +276,7 @@ class Quantity final : public ::google::protobuf::Message
   // accessors -------------------------------------------------------
   enum : int {
     kUnitFieldNumber = 1,
+    kModelFieldNumber = 3,
     kAmountFieldNumber = 2,
   };
   // string unit = 1 [json_name = "unit"];
@@ -245,6 +294,21 @@ class Quantity final : public ::google::protobuf::Message
   ::std::string* PROTOBUF_NONNULL _internal_mutable_unit();
 
   public:
+  // string model = 3 [json_name = "model"];
+  void clear_model() ;
+  const ::std::string& model() const;
+  template <typename Arg_ = const ::std::string&, typename... Args_>
+  void set_model(Arg_&& arg, Args_... args);
+  ::std::string* PROTOBUF_NONNULL mutable_model();
+  [[nodiscard]] ::std::string* PROTOBUF_NULLABLE release_model();
+  void set_allocated_model(::std::string* PROTOBUF_NULLABLE value);
+
+  private:
+  const ::std::string& _internal_model() const;
+  PROTOBUF_ALWAYS_INLINE void _internal_set_model(const ::std::string& value);
+  ::std::string* PROTOBUF_NONNULL _internal_mutable_model();
+
+  public:
   // double amount = 2 [json_name = "amount"];
   void clear_amount() ;
   double amount() const;
@@ -259,8 +323,8 @@ class Quantity final : public ::google::protobuf::Message
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<1, 2,
-                                   0, 38,
+  static const ::google::protobuf::internal::TcParseTable<2, 3,
+                                   0, 43,
                                    2>
       _table_;
 
@@ -282,6 +346,7 @@ class Quantity final : public ::google::protobuf::Message
     ::google::protobuf::internal::HasBits<1> _has_bits_;
     ::google::protobuf::internal::CachedSize _cached_size_;
     ::google::protobuf::internal::ArenaStringPtr unit_;
+    ::google::protobuf::internal::ArenaStringPtr model_;
     double amount_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
@@ -554,7 +619,7 @@ class Usage final : public ::google::protobuf::Message
     return *reinterpret_cast<const Usage*>(
         &_Usage_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 2;
+  static constexpr int kIndexInFileMessages = 3;
   friend void swap(Usage& a, Usage& b) { a.Swap(&b); }
   inline void Swap(Usage* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -735,6 +800,242 @@ class Usage final : public ::google::protobuf::Message
 };
 
 extern const ::google::protobuf::internal::ClassDataFull Usage_class_data_;
+// -------------------------------------------------------------------
+
+class Cost final : public ::google::protobuf::Message
+/* @@protoc_insertion_point(class_definition:celeste.image.v1.Cost) */ {
+ public:
+  inline Cost() : Cost(nullptr) {}
+  ~Cost() PROTOBUF_FINAL;
+
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+  void operator delete(Cost* PROTOBUF_NONNULL msg, ::std::destroying_delete_t) {
+    SharedDtor(*msg);
+    ::google::protobuf::internal::SizedDelete(msg, sizeof(Cost));
+  }
+#endif
+
+  template <typename = void>
+  explicit PROTOBUF_CONSTEXPR Cost(::google::protobuf::internal::ConstantInitialized);
+
+  inline Cost(const Cost& from) : Cost(nullptr, from) {}
+  inline Cost(Cost&& from) noexcept
+      : Cost(nullptr, ::std::move(from)) {}
+  inline Cost& operator=(const Cost& from) {
+    CopyFrom(from);
+    return *this;
+  }
+  inline Cost& operator=(Cost&& from) noexcept {
+    if (this == &from) return *this;
+    if (::google::protobuf::internal::CanMoveWithInternalSwap(GetArena(), from.GetArena())) {
+      InternalSwap(&from);
+    } else {
+      CopyFrom(from);
+    }
+    return *this;
+  }
+
+  inline const ::google::protobuf::UnknownFieldSet& unknown_fields() const
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.unknown_fields<::google::protobuf::UnknownFieldSet>(::google::protobuf::UnknownFieldSet::default_instance);
+  }
+  inline ::google::protobuf::UnknownFieldSet* PROTOBUF_NONNULL mutable_unknown_fields()
+      ABSL_ATTRIBUTE_LIFETIME_BOUND {
+    return _internal_metadata_.mutable_unknown_fields<::google::protobuf::UnknownFieldSet>();
+  }
+
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL descriptor() {
+    return GetDescriptor();
+  }
+  static const ::google::protobuf::Descriptor* PROTOBUF_NONNULL GetDescriptor() {
+    return default_instance().GetMetadata().descriptor;
+  }
+  static const ::google::protobuf::Reflection* PROTOBUF_NONNULL GetReflection() {
+    return default_instance().GetMetadata().reflection;
+  }
+  static const Cost& default_instance() {
+    return *reinterpret_cast<const Cost*>(
+        &_Cost_default_instance_);
+  }
+  static constexpr int kIndexInFileMessages = 2;
+  friend void swap(Cost& a, Cost& b) { a.Swap(&b); }
+  inline void Swap(Cost* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    if (::google::protobuf::internal::CanUseInternalSwap(GetArena(), other->GetArena())) {
+      InternalSwap(other);
+    } else {
+      ::google::protobuf::internal::GenericSwap(this, other);
+    }
+  }
+  void UnsafeArenaSwap(Cost* PROTOBUF_NONNULL other) {
+    if (other == this) return;
+    ABSL_DCHECK(GetArena() == other->GetArena());
+    InternalSwap(other);
+  }
+
+  // implements Message ----------------------------------------------
+
+  Cost* PROTOBUF_NONNULL New(::google::protobuf::Arena* PROTOBUF_NULLABLE arena = nullptr) const {
+    return ::google::protobuf::Message::DefaultConstruct<Cost>(arena);
+  }
+  using ::google::protobuf::Message::CopyFrom;
+  void CopyFrom(const Cost& from);
+  using ::google::protobuf::Message::MergeFrom;
+  void MergeFrom(const Cost& from) { Cost::MergeImpl(*this, from); }
+
+  private:
+  static void MergeImpl(::google::protobuf::MessageLite& to_msg,
+                        const ::google::protobuf::MessageLite& from_msg);
+
+  public:
+  bool IsInitialized() const {
+    return true;
+  }
+  ABSL_ATTRIBUTE_REINITIALIZES void Clear() PROTOBUF_FINAL;
+  #if defined(PROTOBUF_CUSTOM_VTABLE)
+  private:
+  static ::size_t ByteSizeLong(const ::google::protobuf::MessageLite& msg);
+  static ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      const ::google::protobuf::MessageLite& msg, ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream);
+
+  public:
+  ::size_t ByteSizeLong() const { return ByteSizeLong(*this); }
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const {
+    return _InternalSerialize(*this, target, stream);
+  }
+  #else   // PROTOBUF_CUSTOM_VTABLE
+  ::size_t ByteSizeLong() const final;
+  ::uint8_t* PROTOBUF_NONNULL _InternalSerialize(
+      ::uint8_t* PROTOBUF_NONNULL target,
+      ::google::protobuf::io::EpsCopyOutputStream* PROTOBUF_NONNULL stream) const final;
+  #endif  // PROTOBUF_CUSTOM_VTABLE
+  int GetCachedSize() const { return _impl_._cached_size_.Get(); }
+
+  private:
+  void SharedCtor(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static void SharedDtor(MessageLite& self);
+  void InternalSwap(Cost* PROTOBUF_NONNULL other);
+ private:
+  template <typename T>
+  friend ::absl::string_view(::google::protobuf::internal::GetAnyMessageName)();
+  static ::absl::string_view FullMessageName() { return "celeste.image.v1.Cost"; }
+
+  explicit Cost(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  Cost(::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Cost& from);
+  Cost(
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, Cost&& from) noexcept
+      : Cost(arena) {
+    *this = ::std::move(from);
+  }
+  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
+  static void* PROTOBUF_NONNULL PlacementNew_(
+      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr auto InternalNewImpl_();
+
+ public:
+  static constexpr auto InternalGenerateClassData_();
+
+  ::google::protobuf::Metadata GetMetadata() const;
+  // nested types ----------------------------------------------------
+
+  // accessors -------------------------------------------------------
+  enum : int {
+    kSettledFieldNumber = 1,
+    kUncertainFieldNumber = 2,
+    kBasisFieldNumber = 3,
+    kUnpricedCallsFieldNumber = 4,
+  };
+  // .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+  bool has_settled() const;
+  void clear_settled() ;
+  const ::celeste::image::v1::Money& settled() const;
+  [[nodiscard]] ::celeste::image::v1::Money* PROTOBUF_NULLABLE release_settled();
+  ::celeste::image::v1::Money* PROTOBUF_NONNULL mutable_settled();
+  void set_allocated_settled(::celeste::image::v1::Money* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_settled(::celeste::image::v1::Money* PROTOBUF_NULLABLE value);
+  ::celeste::image::v1::Money* PROTOBUF_NULLABLE unsafe_arena_release_settled();
+
+  private:
+  const ::celeste::image::v1::Money& _internal_settled() const;
+  ::celeste::image::v1::Money* PROTOBUF_NONNULL _internal_mutable_settled();
+
+  public:
+  // .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+  bool has_uncertain() const;
+  void clear_uncertain() ;
+  const ::celeste::image::v1::Money& uncertain() const;
+  [[nodiscard]] ::celeste::image::v1::Money* PROTOBUF_NULLABLE release_uncertain();
+  ::celeste::image::v1::Money* PROTOBUF_NONNULL mutable_uncertain();
+  void set_allocated_uncertain(::celeste::image::v1::Money* PROTOBUF_NULLABLE value);
+  void unsafe_arena_set_allocated_uncertain(::celeste::image::v1::Money* PROTOBUF_NULLABLE value);
+  ::celeste::image::v1::Money* PROTOBUF_NULLABLE unsafe_arena_release_uncertain();
+
+  private:
+  const ::celeste::image::v1::Money& _internal_uncertain() const;
+  ::celeste::image::v1::Money* PROTOBUF_NONNULL _internal_mutable_uncertain();
+
+  public:
+  // .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+  void clear_basis() ;
+  ::celeste::image::v1::CostBasis basis() const;
+  void set_basis(::celeste::image::v1::CostBasis value);
+
+  private:
+  ::celeste::image::v1::CostBasis _internal_basis() const;
+  void _internal_set_basis(::celeste::image::v1::CostBasis value);
+
+  public:
+  // int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+  void clear_unpriced_calls() ;
+  ::int32_t unpriced_calls() const;
+  void set_unpriced_calls(::int32_t value);
+
+  private:
+  ::int32_t _internal_unpriced_calls() const;
+  void _internal_set_unpriced_calls(::int32_t value);
+
+  public:
+  // @@protoc_insertion_point(class_scope:celeste.image.v1.Cost)
+ private:
+  class _Internal;
+  friend class ::google::protobuf::internal::TcParser;
+  static const ::google::protobuf::internal::TcParseTable<2, 4,
+                                   2, 0,
+                                   2>
+      _table_;
+
+  friend class ::google::protobuf::MessageLite;
+  friend class ::google::protobuf::Arena;
+  template <typename T>
+  friend class ::google::protobuf::Arena::InternalHelper;
+  using InternalArenaConstructable_ = void;
+  using DestructorSkippable_ = void;
+  struct Impl_ {
+    inline explicit constexpr Impl_(::google::protobuf::internal::ConstantInitialized) noexcept;
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+    inline explicit Impl_(
+        ::google::protobuf::internal::InternalVisibility visibility,
+        ::google::protobuf::Arena* PROTOBUF_NULLABLE arena, const Impl_& from,
+        const Cost& from_msg);
+    ::google::protobuf::internal::HasBits<1> _has_bits_;
+    ::google::protobuf::internal::CachedSize _cached_size_;
+    ::celeste::image::v1::Money* PROTOBUF_NULLABLE settled_;
+    ::celeste::image::v1::Money* PROTOBUF_NULLABLE uncertain_;
+    int basis_;
+    ::int32_t unpriced_calls_;
+    PROTOBUF_TSAN_DECLARE_MEMBER
+  };
+  union { Impl_ _impl_; };
+  friend struct ::TableStruct_celeste_2fimage_2fv1_2fmoney_2eproto;
+};
+
+extern const ::google::protobuf::internal::ClassDataFull Cost_class_data_;
 
 // ===================================================================
 
@@ -916,7 +1217,7 @@ inline void Quantity::clear_amount() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.amount_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000002U);
+                  0x00000004U);
 }
 inline double Quantity::amount() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.Quantity.amount)
@@ -924,7 +1225,7 @@ inline double Quantity::amount() const {
 }
 inline void Quantity::set_amount(double value) {
   _internal_set_amount(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.Quantity.amount)
 }
 inline double Quantity::_internal_amount() const {
@@ -934,6 +1235,323 @@ inline double Quantity::_internal_amount() const {
 inline void Quantity::_internal_set_amount(double value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.amount_ = value;
+}
+
+// string model = 3 [json_name = "model"];
+inline void Quantity::clear_model() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.model_.ClearToEmpty();
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000002U);
+}
+inline const ::std::string& Quantity::model() const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Quantity.model)
+  return _internal_model();
+}
+template <typename Arg_, typename... Args_>
+PROTOBUF_ALWAYS_INLINE void Quantity::set_model(Arg_&& arg, Args_... args) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  _impl_.model_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Quantity.model)
+}
+inline ::std::string* PROTOBUF_NONNULL Quantity::mutable_model()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::std::string* _s = _internal_mutable_model();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.Quantity.model)
+  return _s;
+}
+inline const ::std::string& Quantity::_internal_model() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.model_.Get();
+}
+inline void Quantity::_internal_set_model(const ::std::string& value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.model_.Set(value, GetArena());
+}
+inline ::std::string* PROTOBUF_NONNULL Quantity::_internal_mutable_model() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  return _impl_.model_.Mutable( GetArena());
+}
+inline ::std::string* PROTOBUF_NULLABLE Quantity::release_model() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  // @@protoc_insertion_point(field_release:celeste.image.v1.Quantity.model)
+  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000002U)) {
+    return nullptr;
+  }
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  auto* released = _impl_.model_.Release();
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
+    _impl_.model_.Set("", GetArena());
+  }
+  return released;
+}
+inline void Quantity::set_allocated_model(::std::string* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (value != nullptr) {
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  }
+  _impl_.model_.SetAllocated(value, GetArena());
+  if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.model_.IsDefault()) {
+    _impl_.model_.Set("", GetArena());
+  }
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.Quantity.model)
+}
+
+// -------------------------------------------------------------------
+
+// Cost
+
+// .celeste.image.v1.Money settled = 1 [json_name = "settled"];
+inline bool Cost::has_settled() const {
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000001U);
+  PROTOBUF_ASSUME(!value || _impl_.settled_ != nullptr);
+  return value;
+}
+inline void Cost::clear_settled() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.settled_ != nullptr) _impl_.settled_->Clear();
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000001U);
+}
+inline const ::celeste::image::v1::Money& Cost::_internal_settled() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  const ::celeste::image::v1::Money* p = _impl_.settled_;
+  return p != nullptr ? *p : reinterpret_cast<const ::celeste::image::v1::Money&>(::celeste::image::v1::_Money_default_instance_);
+}
+inline const ::celeste::image::v1::Money& Cost::settled() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Cost.settled)
+  return _internal_settled();
+}
+inline void Cost::unsafe_arena_set_allocated_settled(
+    ::celeste::image::v1::Money* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (GetArena() == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.settled_);
+  }
+  _impl_.settled_ = reinterpret_cast<::celeste::image::v1::Money*>(value);
+  if (value != nullptr) {
+    SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.Cost.settled)
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NULLABLE Cost::release_settled() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ::celeste::image::v1::Money* released = _impl_.settled_;
+  _impl_.settled_ = nullptr;
+  if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
+    auto* old = reinterpret_cast<::google::protobuf::MessageLite*>(released);
+    released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    if (GetArena() == nullptr) {
+      delete old;
+    }
+  } else {
+    if (GetArena() != nullptr) {
+      released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    }
+  }
+  return released;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NULLABLE Cost::unsafe_arena_release_settled() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  // @@protoc_insertion_point(field_release:celeste.image.v1.Cost.settled)
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ::celeste::image::v1::Money* temp = _impl_.settled_;
+  _impl_.settled_ = nullptr;
+  return temp;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NONNULL Cost::_internal_mutable_settled() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.settled_ == nullptr) {
+    auto* p = ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::Money>(GetArena());
+    _impl_.settled_ = reinterpret_cast<::celeste::image::v1::Money*>(p);
+  }
+  return _impl_.settled_;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NONNULL Cost::mutable_settled()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  ::celeste::image::v1::Money* _msg = _internal_mutable_settled();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.Cost.settled)
+  return _msg;
+}
+inline void Cost::set_allocated_settled(::celeste::image::v1::Money* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::Arena* message_arena = GetArena();
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (message_arena == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.settled_);
+  }
+
+  if (value != nullptr) {
+    ::google::protobuf::Arena* submessage_arena = value->GetArena();
+    if (message_arena != submessage_arena) {
+      value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
+    }
+    SetHasBit(_impl_._has_bits_[0], 0x00000001U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000001U);
+  }
+
+  _impl_.settled_ = reinterpret_cast<::celeste::image::v1::Money*>(value);
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.Cost.settled)
+}
+
+// .celeste.image.v1.Money uncertain = 2 [json_name = "uncertain"];
+inline bool Cost::has_uncertain() const {
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000002U);
+  PROTOBUF_ASSUME(!value || _impl_.uncertain_ != nullptr);
+  return value;
+}
+inline void Cost::clear_uncertain() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.uncertain_ != nullptr) _impl_.uncertain_->Clear();
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000002U);
+}
+inline const ::celeste::image::v1::Money& Cost::_internal_uncertain() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  const ::celeste::image::v1::Money* p = _impl_.uncertain_;
+  return p != nullptr ? *p : reinterpret_cast<const ::celeste::image::v1::Money&>(::celeste::image::v1::_Money_default_instance_);
+}
+inline const ::celeste::image::v1::Money& Cost::uncertain() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Cost.uncertain)
+  return _internal_uncertain();
+}
+inline void Cost::unsafe_arena_set_allocated_uncertain(
+    ::celeste::image::v1::Money* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (GetArena() == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.uncertain_);
+  }
+  _impl_.uncertain_ = reinterpret_cast<::celeste::image::v1::Money*>(value);
+  if (value != nullptr) {
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  }
+  // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.Cost.uncertain)
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NULLABLE Cost::release_uncertain() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::celeste::image::v1::Money* released = _impl_.uncertain_;
+  _impl_.uncertain_ = nullptr;
+  if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
+    auto* old = reinterpret_cast<::google::protobuf::MessageLite*>(released);
+    released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    if (GetArena() == nullptr) {
+      delete old;
+    }
+  } else {
+    if (GetArena() != nullptr) {
+      released = ::google::protobuf::internal::DuplicateIfNonNull(released);
+    }
+  }
+  return released;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NULLABLE Cost::unsafe_arena_release_uncertain() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  // @@protoc_insertion_point(field_release:celeste.image.v1.Cost.uncertain)
+
+  ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::celeste::image::v1::Money* temp = _impl_.uncertain_;
+  _impl_.uncertain_ = nullptr;
+  return temp;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NONNULL Cost::_internal_mutable_uncertain() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (_impl_.uncertain_ == nullptr) {
+    auto* p = ::google::protobuf::Message::DefaultConstruct<::celeste::image::v1::Money>(GetArena());
+    _impl_.uncertain_ = reinterpret_cast<::celeste::image::v1::Money*>(p);
+  }
+  return _impl_.uncertain_;
+}
+inline ::celeste::image::v1::Money* PROTOBUF_NONNULL Cost::mutable_uncertain()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  ::celeste::image::v1::Money* _msg = _internal_mutable_uncertain();
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.Cost.uncertain)
+  return _msg;
+}
+inline void Cost::set_allocated_uncertain(::celeste::image::v1::Money* PROTOBUF_NULLABLE value) {
+  ::google::protobuf::Arena* message_arena = GetArena();
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  if (message_arena == nullptr) {
+    delete reinterpret_cast<::google::protobuf::MessageLite*>(_impl_.uncertain_);
+  }
+
+  if (value != nullptr) {
+    ::google::protobuf::Arena* submessage_arena = value->GetArena();
+    if (message_arena != submessage_arena) {
+      value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
+    }
+    SetHasBit(_impl_._has_bits_[0], 0x00000002U);
+  } else {
+    ClearHasBit(_impl_._has_bits_[0], 0x00000002U);
+  }
+
+  _impl_.uncertain_ = reinterpret_cast<::celeste::image::v1::Money*>(value);
+  // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.Cost.uncertain)
+}
+
+// .celeste.image.v1.CostBasis basis = 3 [json_name = "basis"];
+inline void Cost::clear_basis() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.basis_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000004U);
+}
+inline ::celeste::image::v1::CostBasis Cost::basis() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Cost.basis)
+  return _internal_basis();
+}
+inline void Cost::set_basis(::celeste::image::v1::CostBasis value) {
+  _internal_set_basis(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00000004U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Cost.basis)
+}
+inline ::celeste::image::v1::CostBasis Cost::_internal_basis() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return static_cast<::celeste::image::v1::CostBasis>(_impl_.basis_);
+}
+inline void Cost::_internal_set_basis(::celeste::image::v1::CostBasis value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.basis_ = value;
+}
+
+// int32 unpriced_calls = 4 [json_name = "unpricedCalls"];
+inline void Cost::clear_unpriced_calls() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.unpriced_calls_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000008U);
+}
+inline ::int32_t Cost::unpriced_calls() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.Cost.unpriced_calls)
+  return _internal_unpriced_calls();
+}
+inline void Cost::set_unpriced_calls(::int32_t value) {
+  _internal_set_unpriced_calls(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00000008U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.Cost.unpriced_calls)
+}
+inline ::int32_t Cost::_internal_unpriced_calls() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.unpriced_calls_;
+}
+inline void Cost::_internal_set_unpriced_calls(::int32_t value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.unpriced_calls_ = value;
 }
 
 // -------------------------------------------------------------------
@@ -1148,6 +1766,19 @@ Usage::_internal_mutable_billed() {
 }  // namespace image
 }  // namespace celeste
 
+
+namespace google {
+namespace protobuf {
+
+template <>
+struct is_proto_enum<::celeste::image::v1::CostBasis> : std::true_type {};
+template <>
+inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::CostBasis>() {
+  return ::celeste::image::v1::CostBasis_descriptor();
+}
+
+}  // namespace protobuf
+}  // namespace google
 
 // @@protoc_insertion_point(global_scope)
 

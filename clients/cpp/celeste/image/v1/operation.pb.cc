@@ -53,6 +53,24 @@ struct RoutingDefaultTypeInternal {
 PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
     PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RoutingDefaultTypeInternal _Routing_default_instance_;
 template <typename>
+PROTOBUF_CONSTEXPR RequestOptions_LabelsEntry_DoNotUse::RequestOptions_LabelsEntry_DoNotUse(::_pbi::ConstantInitialized)
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+    : RequestOptions_LabelsEntry_DoNotUse::MapEntry(RequestOptions_LabelsEntry_DoNotUse_class_data_.base()){}
+#else   // PROTOBUF_CUSTOM_VTABLE
+    : RequestOptions_LabelsEntry_DoNotUse::MapEntry() {
+}
+#endif  // PROTOBUF_CUSTOM_VTABLE
+struct RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal {
+  PROTOBUF_CONSTEXPR RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal() : _instance(::_pbi::ConstantInitialized{}) {}
+  ~RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal() {}
+  union {
+    RequestOptions_LabelsEntry_DoNotUse _instance;
+  };
+};
+
+PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
+    PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal _RequestOptions_LabelsEntry_DoNotUse_default_instance_;
+template <typename>
 PROTOBUF_CONSTEXPR RequestOptions_ProviderOptionsEntry_DoNotUse::RequestOptions_ProviderOptionsEntry_DoNotUse(::_pbi::ConstantInitialized)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
     : RequestOptions_ProviderOptionsEntry_DoNotUse::MapEntry(RequestOptions_ProviderOptionsEntry_DoNotUse_class_data_.base()){}
@@ -116,9 +134,11 @@ inline constexpr RequestOptions::Impl_::Impl_(
         strictness_{static_cast< ::celeste::image::v1::Strictness >(0)},
         inline_limit_bytes_{0},
         preview_count_{0},
+        cache_mode_{static_cast< ::celeste::image::v1::CacheMode >(0)},
         output_metadata_{static_cast< ::celeste::image::v1::OutputMetadata >(0)},
         embed_recipe_{false},
-        provider_options_{} {}
+        provider_options_{},
+        labels_{} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR RequestOptions::RequestOptions(::_pbi::ConstantInitialized)
@@ -363,6 +383,7 @@ inline constexpr OperationResult::Impl_::Impl_(
         failures_{},
         fidelity_{},
         safety_{},
+        costs_{},
         request_id_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
@@ -370,7 +391,8 @@ inline constexpr OperationResult::Impl_::Impl_(
             &::google::protobuf::internal::fixed_address_empty_string,
             ::_pbi::ConstantInitialized()),
         analysis_{nullptr},
-        usage_{nullptr} {}
+        usage_{nullptr},
+        source_{static_cast< ::celeste::image::v1::ResultSource >(0)} {}
 
 template <typename>
 PROTOBUF_CONSTEXPR OperationResult::OperationResult(::_pbi::ConstantInitialized)
@@ -421,7 +443,7 @@ PROTOBUF_ATTRIBUTE_NO_DESTROY PROTOBUF_CONSTINIT
 }  // namespace image
 }  // namespace celeste
 static const ::_pb::EnumDescriptor* PROTOBUF_NONNULL
-    file_level_enum_descriptors_celeste_2fimage_2fv1_2foperation_2eproto[5];
+    file_level_enum_descriptors_celeste_2fimage_2fv1_2foperation_2eproto[7];
 static constexpr const ::_pb::ServiceDescriptor* PROTOBUF_NONNULL* PROTOBUF_NULLABLE
     file_level_service_descriptors_celeste_2fimage_2fv1_2foperation_2eproto = nullptr;
 const ::uint32_t
@@ -579,24 +601,35 @@ const ::uint32_t
         0,
         1,
         0x081, // bitmap
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions_LabelsEntry_DoNotUse, _impl_._has_bits_),
+        5, // hasbit index offset
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions_LabelsEntry_DoNotUse, _impl_.key_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions_LabelsEntry_DoNotUse, _impl_.value_),
+        0,
+        1,
+        0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_._has_bits_),
-        11, // hasbit index offset
+        13, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.strictness_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.provider_options_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.inline_limit_bytes_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.preview_count_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.labels_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.routing_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.cache_mode_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.end_user_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.output_metadata_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::RequestOptions, _impl_.embed_recipe_),
         2,
-        7,
+        8,
         3,
         4,
+        9,
         1,
-        0,
         5,
+        0,
         6,
+        7,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::FidelityLine, _impl_._has_bits_),
         10, // hasbit index offset
@@ -623,7 +656,7 @@ const ::uint32_t
         0,
         0x081, // bitmap
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_._has_bits_),
-        11, // hasbit index offset
+        13, // hasbit index offset
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.request_id_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.model_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.images_),
@@ -632,14 +665,18 @@ const ::uint32_t
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.fidelity_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.usage_),
         PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.safety_),
-        4,
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.costs_),
+        PROTOBUF_FIELD_OFFSET(::celeste::image::v1::OperationResult, _impl_.source_),
         5,
+        6,
         0,
         1,
-        6,
-        2,
         7,
+        2,
+        8,
         3,
+        4,
+        9,
 };
 
 static const ::_pbi::MigrationSchema
@@ -651,10 +688,11 @@ static const ::_pbi::MigrationSchema
         {132, sizeof(::celeste::image::v1::Operation)},
         {139, sizeof(::celeste::image::v1::Routing)},
         {144, sizeof(::celeste::image::v1::RequestOptions_ProviderOptionsEntry_DoNotUse)},
-        {151, sizeof(::celeste::image::v1::RequestOptions)},
-        {170, sizeof(::celeste::image::v1::FidelityLine)},
-        {187, sizeof(::celeste::image::v1::ImageFailure)},
-        {194, sizeof(::celeste::image::v1::OperationResult)},
+        {151, sizeof(::celeste::image::v1::RequestOptions_LabelsEntry_DoNotUse)},
+        {158, sizeof(::celeste::image::v1::RequestOptions)},
+        {181, sizeof(::celeste::image::v1::FidelityLine)},
+        {198, sizeof(::celeste::image::v1::ImageFailure)},
+        {205, sizeof(::celeste::image::v1::OperationResult)},
 };
 static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_GenerateRequest_default_instance_._instance,
@@ -664,6 +702,7 @@ static const ::_pb::Message* PROTOBUF_NONNULL const file_default_instances[] = {
     &::celeste::image::v1::_Operation_default_instance_._instance,
     &::celeste::image::v1::_Routing_default_instance_._instance,
     &::celeste::image::v1::_RequestOptions_ProviderOptionsEntry_DoNotUse_default_instance_._instance,
+    &::celeste::image::v1::_RequestOptions_LabelsEntry_DoNotUse_default_instance_._instance,
     &::celeste::image::v1::_RequestOptions_default_instance_._instance,
     &::celeste::image::v1::_FidelityLine_default_instance_._instance,
     &::celeste::image::v1::_ImageFailure_default_instance_._instance,
@@ -755,63 +794,76 @@ const char descriptor_table_protodef_celeste_2fimage_2fv1_2foperation_2eproto[] 
     "analyze\030\004 \001(\0132 .celeste.image.v1.Analyze"
     "RequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Routing\022"
     ")\n\017fallback_models\030\001 \003(\tB\000R\016fallbackMode"
-    "ls\"\334\004\n\016RequestOptions\022>\n\nstrictness\030\001 \001("
+    "ls\"\235\006\n\016RequestOptions\022>\n\nstrictness\030\001 \001("
     "\0162\034.celeste.image.v1.StrictnessB\000R\nstric"
     "tness\022b\n\020provider_options\030\002 \003(\01325.celest"
     "e.image.v1.RequestOptions.ProviderOption"
     "sEntryB\000R\017providerOptions\0223\n\022inline_limi"
     "t_bytes\030\003 \001(\005B\000H\000R\020inlineLimitBytes\210\001\001\022%"
-    "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\0223\n"
-    "\007routing\030\006 \001(\0132\031.celeste.image.v1.Routin"
-    "gR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007endUser\022"
-    "K\n\017output_metadata\030\013 \001(\0162 .celeste.image"
-    ".v1.OutputMetadataB\000R\016outputMetadata\022&\n\014"
-    "embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210\001\001\032[\n\024"
-    "ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR\003key\022-"
-    "\n\005value\030\002 \001(\0132\027.google.protobuf.StructR\005"
-    "value:\0028\001B\025\n\023_inline_limit_bytesB\017\n\r_emb"
-    "ed_recipe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\t"
-    "R\004path\022;\n\007outcome\030\002 \001(\0162!.celeste.image."
-    "v1.FidelityOutcomeR\007outcome\022,\n\005asked\030\003 \001"
-    "(\0132\026.google.protobuf.ValueR\005asked\022*\n\004sen"
-    "t\030\004 \001(\0132\026.google.protobuf.ValueR\004sent\0222\n"
-    "\010measured\030\005 \001(\0132\026.google.protobuf.ValueR"
-    "\010measured\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013i"
-    "mage_index\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_im"
-    "age_index\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005"
-    "R\005index\022*\n\006status\030\002 \001(\0132\022.google.rpc.Sta"
-    "tusR\006status\"\225\003\n\017OperationResult\022\035\n\nreque"
-    "st_id\030\001 \001(\tR\trequestId\022\024\n\005model\030\002 \001(\tR\005m"
-    "odel\0225\n\006images\030\003 \003(\0132\035.celeste.image.v1."
-    "ImageOutputR\006images\022:\n\010failures\030\004 \003(\0132\036."
-    "celeste.image.v1.ImageFailureR\010failures\022"
-    "6\n\010analysis\030\005 \001(\0132\032.celeste.image.v1.Ana"
-    "lysisR\010analysis\022:\n\010fidelity\030\006 \003(\0132\036.cele"
-    "ste.image.v1.FidelityLineR\010fidelity\022-\n\005u"
-    "sage\030\007 \001(\0132\027.celeste.image.v1.UsageR\005usa"
-    "ge\0227\n\006safety\030\010 \003(\0132\037.celeste.image.v1.Sa"
-    "fetyVerdictR\006safety*|\n\013UpscaleMode\022\034\n\030UP"
-    "SCALE_MODE_UNSPECIFIED\020\000\022\025\n\021UPSCALE_MODE"
-    "_FAST\020\001\022\035\n\031UPSCALE_MODE_CONSERVATIVE\020\002\022\031"
-    "\n\025UPSCALE_MODE_CREATIVE\020\003*\235\001\n\rOperationK"
-    "ind\022\036\n\032OPERATION_KIND_UNSPECIFIED\020\000\022\033\n\027O"
-    "PERATION_KIND_GENERATE\020\001\022\027\n\023OPERATION_KI"
-    "ND_EDIT\020\002\022\032\n\026OPERATION_KIND_UPSCALE\020\003\022\032\n"
-    "\026OPERATION_KIND_ANALYZE\020\004*[\n\nStrictness\022"
-    "\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032\n\026STRICTNES"
-    "S_BEST_EFFORT\020\001\022\025\n\021STRICTNESS_STRICT\020\002*f"
-    "\n\016OutputMetadata\022\037\n\033OUTPUT_METADATA_UNSP"
-    "ECIFIED\020\000\022\030\n\024OUTPUT_METADATA_KEEP\020\001\022\031\n\025O"
-    "UTPUT_METADATA_STRIP\020\002*\315\001\n\017FidelityOutco"
-    "me\022 \n\034FIDELITY_OUTCOME_UNSPECIFIED\020\000\022\034\n\030"
-    "FIDELITY_OUTCOME_HONORED\020\001\022\035\n\031FIDELITY_O"
-    "UTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY_OUTCOME_EM"
-    "ULATED\020\003\022\034\n\030FIDELITY_OUTCOME_DROPPED\020\004\022\036"
-    "\n\032FIDELITY_OUTCOME_DEFAULTED\020\005B\214\001\n\037io.gi"
-    "thub.celesteimage.image.v1B\016OperationPro"
-    "toP\001ZDgithub.com/celeste-image/celeste/c"
-    "lients/go/celeste/image/v1;imagev1\252\002\020Cel"
-    "este.Image.V1b\006proto3"
+    "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\022F\n"
+    "\006labels\030\005 \003(\0132,.celeste.image.v1.Request"
+    "Options.LabelsEntryB\000R\006labels\0223\n\007routing"
+    "\030\006 \001(\0132\031.celeste.image.v1.RoutingR\007routi"
+    "ng\022<\n\ncache_mode\030\010 \001(\0162\033.celeste.image.v"
+    "1.CacheModeB\000R\tcacheMode\022\033\n\010end_user\030\t \001"
+    "(\tB\000R\007endUser\022K\n\017output_metadata\030\013 \001(\0162 "
+    ".celeste.image.v1.OutputMetadataB\000R\016outp"
+    "utMetadata\022&\n\014embed_recipe\030\014 \001(\010H\001R\013embe"
+    "dRecipe\210\001\001\032[\n\024ProviderOptionsEntry\022\020\n\003ke"
+    "y\030\001 \001(\tR\003key\022-\n\005value\030\002 \001(\0132\027.google.pro"
+    "tobuf.StructR\005value:\0028\001\0329\n\013LabelsEntry\022\020"
+    "\n\003key\030\001 \001(\tR\003key\022\024\n\005value\030\002 \001(\tR\005value:\002"
+    "8\001B\025\n\023_inline_limit_bytesB\017\n\r_embed_reci"
+    "pe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\tR\004path\022"
+    ";\n\007outcome\030\002 \001(\0162!.celeste.image.v1.Fide"
+    "lityOutcomeR\007outcome\022,\n\005asked\030\003 \001(\0132\026.go"
+    "ogle.protobuf.ValueR\005asked\022*\n\004sent\030\004 \001(\013"
+    "2\026.google.protobuf.ValueR\004sent\0222\n\010measur"
+    "ed\030\005 \001(\0132\026.google.protobuf.ValueR\010measur"
+    "ed\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013image_in"
+    "dex\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_image_ind"
+    "ex\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005R\005index"
+    "\022*\n\006status\030\002 \001(\0132\022.google.rpc.StatusR\006st"
+    "atus\"\373\003\n\017OperationResult\022\035\n\nrequest_id\030\001"
+    " \001(\tR\trequestId\022\024\n\005model\030\002 \001(\tR\005model\0225\n"
+    "\006images\030\003 \003(\0132\035.celeste.image.v1.ImageOu"
+    "tputR\006images\022:\n\010failures\030\004 \003(\0132\036.celeste"
+    ".image.v1.ImageFailureR\010failures\0226\n\010anal"
+    "ysis\030\005 \001(\0132\032.celeste.image.v1.AnalysisR\010"
+    "analysis\022:\n\010fidelity\030\006 \003(\0132\036.celeste.ima"
+    "ge.v1.FidelityLineR\010fidelity\022-\n\005usage\030\007 "
+    "\001(\0132\027.celeste.image.v1.UsageR\005usage\0227\n\006s"
+    "afety\030\010 \003(\0132\037.celeste.image.v1.SafetyVer"
+    "dictR\006safety\022,\n\005costs\030\t \003(\0132\026.celeste.im"
+    "age.v1.CostR\005costs\0226\n\006source\030\013 \001(\0162\036.cel"
+    "este.image.v1.ResultSourceR\006source*|\n\013Up"
+    "scaleMode\022\034\n\030UPSCALE_MODE_UNSPECIFIED\020\000\022"
+    "\025\n\021UPSCALE_MODE_FAST\020\001\022\035\n\031UPSCALE_MODE_C"
+    "ONSERVATIVE\020\002\022\031\n\025UPSCALE_MODE_CREATIVE\020\003"
+    "*\235\001\n\rOperationKind\022\036\n\032OPERATION_KIND_UNS"
+    "PECIFIED\020\000\022\033\n\027OPERATION_KIND_GENERATE\020\001\022"
+    "\027\n\023OPERATION_KIND_EDIT\020\002\022\032\n\026OPERATION_KI"
+    "ND_UPSCALE\020\003\022\032\n\026OPERATION_KIND_ANALYZE\020\004"
+    "*[\n\nStrictness\022\032\n\026STRICTNESS_UNSPECIFIED"
+    "\020\000\022\032\n\026STRICTNESS_BEST_EFFORT\020\001\022\025\n\021STRICT"
+    "NESS_STRICT\020\002*f\n\016OutputMetadata\022\037\n\033OUTPU"
+    "T_METADATA_UNSPECIFIED\020\000\022\030\n\024OUTPUT_METAD"
+    "ATA_KEEP\020\001\022\031\n\025OUTPUT_METADATA_STRIP\020\002*\315\001"
+    "\n\017FidelityOutcome\022 \n\034FIDELITY_OUTCOME_UN"
+    "SPECIFIED\020\000\022\034\n\030FIDELITY_OUTCOME_HONORED\020"
+    "\001\022\035\n\031FIDELITY_OUTCOME_ADJUSTED\020\002\022\035\n\031FIDE"
+    "LITY_OUTCOME_EMULATED\020\003\022\034\n\030FIDELITY_OUTC"
+    "OME_DROPPED\020\004\022\036\n\032FIDELITY_OUTCOME_DEFAUL"
+    "TED\020\005*{\n\014ResultSource\022\035\n\031RESULT_SOURCE_U"
+    "NSPECIFIED\020\000\022\026\n\022RESULT_SOURCE_MADE\020\001\022\032\n\026"
+    "RESULT_SOURCE_REPLAYED\020\002\022\030\n\024RESULT_SOURC"
+    "E_CACHED\020\003*j\n\tCacheMode\022\032\n\026CACHE_MODE_UN"
+    "SPECIFIED\020\000\022\022\n\016CACHE_MODE_USE\020\001\022\026\n\022CACHE"
+    "_MODE_REFRESH\020\002\022\025\n\021CACHE_MODE_BYPASS\020\003B\214"
+    "\001\n\037io.github.celesteimage.image.v1B\016Oper"
+    "ationProtoP\001ZDgithub.com/celeste-image/c"
+    "eleste/clients/go/celeste/image/v1;image"
+    "v1\252\002\020Celeste.Image.V1b\006proto3"
 };
 static const ::_pbi::DescriptorTable* PROTOBUF_NONNULL const
     descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto_deps[7] = {
@@ -827,13 +879,13 @@ static ::absl::once_flag descriptor_table_celeste_2fimage_2fv1_2foperation_2epro
 PROTOBUF_CONSTINIT const ::_pbi::DescriptorTable descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto = {
     false,
     false,
-    5621,
+    6149,
     descriptor_table_protodef_celeste_2fimage_2fv1_2foperation_2eproto,
     "celeste/image/v1/operation.proto",
     &descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto_once,
     descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto_deps,
     7,
-    11,
+    12,
     schemas,
     file_default_instances,
     TableStruct_celeste_2fimage_2fv1_2foperation_2eproto::offsets,
@@ -873,6 +925,18 @@ const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL FidelityOutcome_descr
 }
 PROTOBUF_CONSTINIT const uint32_t FidelityOutcome_internal_data_[] = {
     393216u, 0u, };
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ResultSource_descriptor() {
+  ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto);
+  return file_level_enum_descriptors_celeste_2fimage_2fv1_2foperation_2eproto[5];
+}
+PROTOBUF_CONSTINIT const uint32_t ResultSource_internal_data_[] = {
+    262144u, 0u, };
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL CacheMode_descriptor() {
+  ::google::protobuf::internal::AssignDescriptors(&descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto);
+  return file_level_enum_descriptors_celeste_2fimage_2fv1_2foperation_2eproto[6];
+}
+PROTOBUF_CONSTINIT const uint32_t CacheMode_internal_data_[] = {
+    262144u, 0u, };
 // ===================================================================
 
 class GenerateRequest::_Internal {
@@ -5247,6 +5311,104 @@ RequestOptions_ProviderOptionsEntry_DoNotUse::_table_ = {
 };
 // ===================================================================
 
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+RequestOptions_LabelsEntry_DoNotUse::RequestOptions_LabelsEntry_DoNotUse()
+    : SuperType(RequestOptions_LabelsEntry_DoNotUse_class_data_.base()) {}
+RequestOptions_LabelsEntry_DoNotUse::RequestOptions_LabelsEntry_DoNotUse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
+    : SuperType(arena, RequestOptions_LabelsEntry_DoNotUse_class_data_.base()) {}
+#else   // PROTOBUF_CUSTOM_VTABLE
+RequestOptions_LabelsEntry_DoNotUse::RequestOptions_LabelsEntry_DoNotUse() : SuperType() {}
+RequestOptions_LabelsEntry_DoNotUse::RequestOptions_LabelsEntry_DoNotUse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena) : SuperType(arena) {}
+#endif  // PROTOBUF_CUSTOM_VTABLE
+inline void* PROTOBUF_NONNULL RequestOptions_LabelsEntry_DoNotUse::PlacementNew_(
+    const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+    ::google::protobuf::Arena* PROTOBUF_NULLABLE arena) {
+  return ::new (mem) RequestOptions_LabelsEntry_DoNotUse(arena);
+}
+constexpr auto RequestOptions_LabelsEntry_DoNotUse::InternalNewImpl_() {
+  return ::google::protobuf::internal::MessageCreator::CopyInit(sizeof(RequestOptions_LabelsEntry_DoNotUse),
+                                            alignof(RequestOptions_LabelsEntry_DoNotUse));
+}
+constexpr auto RequestOptions_LabelsEntry_DoNotUse::InternalGenerateClassData_() {
+  return ::google::protobuf::internal::ClassDataFull{
+      ::google::protobuf::internal::ClassData{
+          &_RequestOptions_LabelsEntry_DoNotUse_default_instance_._instance,
+          &_table_.header,
+          nullptr,  // OnDemandRegisterArenaDtor
+          nullptr,  // IsInitialized
+          &RequestOptions_LabelsEntry_DoNotUse::MergeImpl,
+          ::google::protobuf::Message::GetNewImpl<RequestOptions_LabelsEntry_DoNotUse>(),
+#if defined(PROTOBUF_CUSTOM_VTABLE)
+          &RequestOptions_LabelsEntry_DoNotUse::SharedDtor,
+          static_cast<void (::google::protobuf::MessageLite::*)()>(&RequestOptions_LabelsEntry_DoNotUse::ClearImpl),
+              ::google::protobuf::Message::ByteSizeLongImpl, ::google::protobuf::Message::_InternalSerializeImpl
+              ,
+#endif  // PROTOBUF_CUSTOM_VTABLE
+          PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_._cached_size_),
+          false,
+      },
+      &RequestOptions_LabelsEntry_DoNotUse::kDescriptorMethods,
+      &descriptor_table_celeste_2fimage_2fv1_2foperation_2eproto,
+      nullptr,  // tracker
+  };
+}
+
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1 const
+    ::google::protobuf::internal::ClassDataFull RequestOptions_LabelsEntry_DoNotUse_class_data_ =
+        RequestOptions_LabelsEntry_DoNotUse::InternalGenerateClassData_();
+
+PROTOBUF_ATTRIBUTE_WEAK const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL
+RequestOptions_LabelsEntry_DoNotUse::GetClassData() const {
+  ::google::protobuf::internal::PrefetchToLocalCache(&RequestOptions_LabelsEntry_DoNotUse_class_data_);
+  ::google::protobuf::internal::PrefetchToLocalCache(RequestOptions_LabelsEntry_DoNotUse_class_data_.tc_table);
+  return RequestOptions_LabelsEntry_DoNotUse_class_data_.base();
+}
+PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
+const ::_pbi::TcParseTable<1, 2, 0, 60, 2>
+RequestOptions_LabelsEntry_DoNotUse::_table_ = {
+  {
+    PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_._has_bits_),
+    0, // no _extensions_
+    2, 8,  // max_field_number, fast_idx_mask
+    offsetof(decltype(_table_), field_lookup_table),
+    4294967292,  // skipmap
+    offsetof(decltype(_table_), field_entries),
+    2,  // num_field_entries
+    0,  // num_aux_entries
+    offsetof(decltype(_table_), field_names),  // no aux_entries
+    RequestOptions_LabelsEntry_DoNotUse_class_data_.base(),
+    nullptr,  // post_loop_handler
+    ::_pbi::TcParser::DiscardEverythingFallback,  // fallback
+    #ifdef PROTOBUF_PREFETCH_PARSE_TABLE
+    ::_pbi::TcParser::GetTable<::celeste::image::v1::RequestOptions_LabelsEntry_DoNotUse>(),  // to_prefetch
+    #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
+  }, {{
+    // string value = 2 [json_name = "value"];
+    {::_pbi::TcParser::FastUS1,
+     {18, 1, 0,
+      PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_.value_)}},
+    // string key = 1 [json_name = "key"];
+    {::_pbi::TcParser::FastUS1,
+     {10, 0, 0,
+      PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_.key_)}},
+  }}, {{
+    65535, 65535
+  }}, {{
+    // string key = 1 [json_name = "key"];
+    {PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_.key_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    // string value = 2 [json_name = "value"];
+    {PROTOBUF_FIELD_OFFSET(RequestOptions_LabelsEntry_DoNotUse, _impl_.value_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+  }},
+  // no aux_entries
+  {{
+    "\53\3\5\0\0\0\0\0"
+    "celeste.image.v1.RequestOptions.LabelsEntry"
+    "key"
+    "value"
+  }},
+};
+// ===================================================================
+
 class RequestOptions::_Internal {
  public:
   using HasBits =
@@ -5259,7 +5421,7 @@ void RequestOptions::clear_provider_options() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.provider_options_.Clear();
   ClearHasBitForRepeated(_impl_._has_bits_[0],
-                  0x00000080U);
+                  0x00000100U);
 }
 RequestOptions::RequestOptions(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
@@ -5277,7 +5439,8 @@ PROTOBUF_NDEBUG_INLINE RequestOptions::Impl_::Impl_(
       : _has_bits_{from._has_bits_},
         _cached_size_{0},
         end_user_(arena, from.end_user_),
-        provider_options_{visibility, arena, from.provider_options_} {}
+        provider_options_{visibility, arena, from.provider_options_},
+        labels_{visibility, arena, from.labels_} {}
 
 RequestOptions::RequestOptions(
     ::google::protobuf::Arena* PROTOBUF_NULLABLE arena,
@@ -5311,7 +5474,8 @@ PROTOBUF_NDEBUG_INLINE RequestOptions::Impl_::Impl_(
     [[maybe_unused]] ::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
       : _cached_size_{0},
         end_user_(arena),
-        provider_options_{visibility, arena} {}
+        provider_options_{visibility, arena},
+        labels_{visibility, arena} {}
 
 inline void RequestOptions::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   new (&_impl_) Impl_(internal_visibility(), arena);
@@ -5347,6 +5511,10 @@ constexpr auto RequestOptions::InternalNewImpl_() {
   constexpr auto arena_bits = ::google::protobuf::internal::EncodePlacementArenaOffsets({
       PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.provider_options_) +
           decltype(RequestOptions::_impl_.provider_options_)::
+              InternalGetArenaOffset(
+                  ::google::protobuf::Message::internal_visibility()),
+      PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.labels_) +
+          decltype(RequestOptions::_impl_.labels_)::
               InternalGetArenaOffset(
                   ::google::protobuf::Message::internal_visibility()),
   });
@@ -5393,17 +5561,17 @@ RequestOptions::GetClassData() const {
   return RequestOptions_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<4, 8, 3, 72, 2>
+const ::_pbi::TcParseTable<4, 10, 4, 78, 2>
 RequestOptions::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_._has_bits_),
     0, // no _extensions_
     12, 120,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294963920,  // skipmap
+    4294963776,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    8,  // num_field_entries
-    3,  // num_aux_entries
+    10,  // num_field_entries
+    4,  // num_aux_entries
     offsetof(decltype(_table_), aux_entries),
     RequestOptions_class_data_.base(),
     nullptr,  // post_loop_handler
@@ -5432,19 +5600,22 @@ RequestOptions::_table_ = {
      {50, 1, 0,
       PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.routing_)}},
     {::_pbi::TcParser::MiniParse, {}},
-    {::_pbi::TcParser::MiniParse, {}},
+    // .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(RequestOptions, _impl_.cache_mode_), 5>(),
+     {64, 5, 0,
+      PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.cache_mode_)}},
     // string end_user = 9 [json_name = "endUser"];
     {::_pbi::TcParser::FastUS1,
      {74, 0, 0,
       PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.end_user_)}},
     {::_pbi::TcParser::MiniParse, {}},
     // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
-    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(RequestOptions, _impl_.output_metadata_), 5>(),
-     {88, 5, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(RequestOptions, _impl_.output_metadata_), 6>(),
+     {88, 6, 0,
       PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.output_metadata_)}},
     // optional bool embed_recipe = 12 [json_name = "embedRecipe"];
-    {::_pbi::TcParser::SingularVarintNoZag1<bool, offsetof(RequestOptions, _impl_.embed_recipe_), 6>(),
-     {96, 6, 0,
+    {::_pbi::TcParser::SingularVarintNoZag1<bool, offsetof(RequestOptions, _impl_.embed_recipe_), 7>(),
+     {96, 7, 0,
       PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.embed_recipe_)}},
     {::_pbi::TcParser::MiniParse, {}},
     {::_pbi::TcParser::MiniParse, {}},
@@ -5455,30 +5626,37 @@ RequestOptions::_table_ = {
     // .celeste.image.v1.Strictness strictness = 1 [json_name = "strictness"];
     {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.strictness_), _Internal::kHasBitsOffset + 2, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
     // map<string, .google.protobuf.Struct> provider_options = 2 [json_name = "providerOptions"];
-    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.provider_options_), _Internal::kHasBitsOffset + 7, 1, (0 | ::_fl::kFcRepeated | ::_fl::kMap)},
+    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.provider_options_), _Internal::kHasBitsOffset + 8, 1, (0 | ::_fl::kFcRepeated | ::_fl::kMap)},
     // optional int32 inline_limit_bytes = 3 [json_name = "inlineLimitBytes"];
     {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.inline_limit_bytes_), _Internal::kHasBitsOffset + 3, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
     // int32 preview_count = 4 [json_name = "previewCount"];
     {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.preview_count_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcOptional | ::_fl::kInt32)},
+    // map<string, string> labels = 5 [json_name = "labels"];
+    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.labels_), _Internal::kHasBitsOffset + 9, 3, (0 | ::_fl::kFcRepeated | ::_fl::kMap)},
     // .celeste.image.v1.Routing routing = 6 [json_name = "routing"];
     {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.routing_), _Internal::kHasBitsOffset + 1, 0, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    // .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
+    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.cache_mode_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
     // string end_user = 9 [json_name = "endUser"];
     {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.end_user_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
-    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.output_metadata_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
+    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.output_metadata_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
     // optional bool embed_recipe = 12 [json_name = "embedRecipe"];
-    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.embed_recipe_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kBool)},
+    {PROTOBUF_FIELD_OFFSET(RequestOptions, _impl_.embed_recipe_), _Internal::kHasBitsOffset + 7, 0, (0 | ::_fl::kFcOptional | ::_fl::kBool)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::celeste::image::v1::Routing>()},
       {::_pbi::TcParser::GetMapAuxInfo(
           1, 0, 9, 11, 0)},
       {::_pbi::TcParser::GetTable<::google::protobuf::Struct>()},
+      {::_pbi::TcParser::GetMapAuxInfo(
+          1, 0, 9, 9, 0)},
   }},
   {{
-    "\37\0\20\0\0\0\10\0\0\0\0\0\0\0\0\0"
+    "\37\0\20\0\0\6\0\0\10\0\0\0\0\0\0\0"
     "celeste.image.v1.RequestOptions"
     "provider_options"
+    "labels"
     "end_user"
   }},
 };
@@ -5503,8 +5681,13 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
     ::memset(&_impl_.strictness_, 0, static_cast<::size_t>(
         reinterpret_cast<char*>(&_impl_.embed_recipe_) -
         reinterpret_cast<char*>(&_impl_.strictness_)) + sizeof(_impl_.embed_recipe_));
-    if (CheckHasBitForRepeated(cached_has_bits, 0x00000080U)) {
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x00000300U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000100U)) {
       _impl_.provider_options_.Clear();
+    }
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000200U)) {
+      _impl_.labels_.Clear();
     }
   }
   _impl_._has_bits_.Clear();
@@ -5540,7 +5723,7 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
   }
 
   // map<string, .google.protobuf.Struct> provider_options = 2 [json_name = "providerOptions"];
-  if (CheckHasBitForRepeated(cached_has_bits, 0x00000080U)) {
+  if (CheckHasBitForRepeated(cached_has_bits, 0x00000100U)) {
     if (!this_._internal_provider_options().empty()) {
       using MapType = ::google::protobuf::Map<::std::string, ::google::protobuf::Struct>;
       using WireHelper = _pbi::MapEntryFuncs<::std::string, ::google::protobuf::Struct,
@@ -5584,11 +5767,55 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
     }
   }
 
+  // map<string, string> labels = 5 [json_name = "labels"];
+  if (CheckHasBitForRepeated(cached_has_bits, 0x00000200U)) {
+    if (!this_._internal_labels().empty()) {
+      using MapType = ::google::protobuf::Map<::std::string, ::std::string>;
+      using WireHelper = _pbi::MapEntryFuncs<::std::string, ::std::string,
+                                     _pbi::WireFormatLite::TYPE_STRING,
+                                     _pbi::WireFormatLite::TYPE_STRING>;
+      const auto& field = this_._internal_labels();
+
+      if (stream->IsSerializationDeterministic() && field.size() > 1) {
+        for (const auto& entry : ::google::protobuf::internal::MapSorterPtr<MapType>(field)) {
+          target = WireHelper::InternalSerialize(
+              5, entry.first, entry.second, target, stream);
+          ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+              entry.first.data(), static_cast<int>(entry.first.length()),
+ ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.RequestOptions.labels");
+          ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+              entry.second.data(), static_cast<int>(entry.second.length()),
+ ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.RequestOptions.labels");
+        }
+      } else {
+        for (const auto& entry : field) {
+          target = WireHelper::InternalSerialize(
+              5, entry.first, entry.second, target, stream);
+          ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+              entry.first.data(), static_cast<int>(entry.first.length()),
+ ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.RequestOptions.labels");
+          ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
+              entry.second.data(), static_cast<int>(entry.second.length()),
+ ::google::protobuf::internal::WireFormatLite::SERIALIZE, "celeste.image.v1.RequestOptions.labels");
+        }
+      }
+    }
+  }
+
   // .celeste.image.v1.Routing routing = 6 [json_name = "routing"];
   if (CheckHasBit(cached_has_bits, 0x00000002U)) {
     target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
         6, *this_._impl_.routing_, this_._impl_.routing_->GetCachedSize(), target,
         stream);
+  }
+
+  // .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
+  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+    if (this_._internal_cache_mode() != 0) {
+      target = stream->EnsureSpace(target);
+      target = ::_pbi::WireFormatLite::WriteEnumToArray(
+          8, this_._internal_cache_mode(), target);
+    }
   }
 
   // string end_user = 9 [json_name = "endUser"];
@@ -5602,7 +5829,7 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
   }
 
   // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
-  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
     if (this_._internal_output_metadata() != 0) {
       target = stream->EnsureSpace(target);
       target = ::_pbi::WireFormatLite::WriteEnumToArray(
@@ -5611,7 +5838,7 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
   }
 
   // optional bool embed_recipe = 12 [json_name = "embedRecipe"];
-  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000080U)) {
     target = stream->EnsureSpace(target);
     target = ::_pbi::WireFormatLite::WriteBoolToArray(
         12, this_._internal_embed_recipe(), target);
@@ -5642,8 +5869,8 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
 
   ::_pbi::Prefetch5LinesFrom7Lines(&this_);
   cached_has_bits = this_._impl_._has_bits_[0];
-  total_size += static_cast<bool>(0x00000040U & cached_has_bits) * 2;
-  if (BatchCheckHasBit(cached_has_bits, 0x000000bfU)) {
+  total_size += static_cast<bool>(0x00000080U & cached_has_bits) * 2;
+  if (BatchCheckHasBit(cached_has_bits, 0x0000007fU)) {
     // string end_user = 9 [json_name = "endUser"];
     if (CheckHasBit(cached_has_bits, 0x00000001U)) {
       if (!this_._internal_end_user().empty()) {
@@ -5675,21 +5902,40 @@ PROTOBUF_NOINLINE void RequestOptions::Clear() {
             this_._internal_preview_count());
       }
     }
-    // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
+    // .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
     if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+      if (this_._internal_cache_mode() != 0) {
+        total_size += 1 +
+                      ::_pbi::WireFormatLite::EnumSize(this_._internal_cache_mode());
+      }
+    }
+    // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (this_._internal_output_metadata() != 0) {
         total_size += 1 +
                       ::_pbi::WireFormatLite::EnumSize(this_._internal_output_metadata());
       }
     }
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x00000300U)) {
     // map<string, .google.protobuf.Struct> provider_options = 2 [json_name = "providerOptions"];
-    if (CheckHasBitForRepeated(cached_has_bits, 0x00000080U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000100U)) {
       total_size +=
           1 * ::google::protobuf::internal::FromIntSize(this_._internal_provider_options_size());
       for (const auto& entry : this_._internal_provider_options()) {
         total_size += _pbi::MapEntryFuncs<::std::string, ::google::protobuf::Struct,
                                        _pbi::WireFormatLite::TYPE_STRING,
                                        _pbi::WireFormatLite::TYPE_MESSAGE>::ByteSizeLong(entry.first, entry.second);
+      }
+    }
+    // map<string, string> labels = 5 [json_name = "labels"];
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000200U)) {
+      total_size +=
+          1 * ::google::protobuf::internal::FromIntSize(this_._internal_labels_size());
+      for (const auto& entry : this_._internal_labels()) {
+        total_size += _pbi::MapEntryFuncs<::std::string, ::std::string,
+                                       _pbi::WireFormatLite::TYPE_STRING,
+                                       _pbi::WireFormatLite::TYPE_STRING>::ByteSizeLong(entry.first, entry.second);
       }
     }
   }
@@ -5744,15 +5990,25 @@ void RequestOptions::MergeImpl(::google::protobuf::MessageLite& to_msg,
       }
     }
     if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+      if (from._internal_cache_mode() != 0) {
+        _this->_impl_.cache_mode_ = from._impl_.cache_mode_;
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (from._internal_output_metadata() != 0) {
         _this->_impl_.output_metadata_ = from._impl_.output_metadata_;
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       _this->_impl_.embed_recipe_ = from._impl_.embed_recipe_;
     }
-    if (CheckHasBitForRepeated(cached_has_bits, 0x00000080U)) {
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x00000300U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000100U)) {
       _this->_impl_.provider_options_.MergeFrom(from._impl_.provider_options_);
+    }
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000200U)) {
+      _this->_impl_.labels_.MergeFrom(from._impl_.labels_);
     }
   }
   _this->_impl_._has_bits_[0] |= cached_has_bits;
@@ -5782,6 +6038,7 @@ void RequestOptions::InternalSwap(RequestOptions* PROTOBUF_RESTRICT PROTOBUF_NON
           reinterpret_cast<char*>(&_impl_.routing_),
           reinterpret_cast<char*>(&other->_impl_.routing_));
   _impl_.provider_options_.InternalSwap(&other->_impl_.provider_options_);
+  _impl_.labels_.InternalSwap(&other->_impl_.labels_);
 }
 
 ::google::protobuf::Metadata RequestOptions::GetMetadata() const {
@@ -6645,19 +6902,25 @@ void OperationResult::clear_analysis() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (_impl_.analysis_ != nullptr) _impl_.analysis_->Clear();
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000040U);
+                  0x00000080U);
 }
 void OperationResult::clear_usage() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (_impl_.usage_ != nullptr) _impl_.usage_->Clear();
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000080U);
+                  0x00000100U);
 }
 void OperationResult::clear_safety() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.safety_.Clear();
   ClearHasBitForRepeated(_impl_._has_bits_[0],
                   0x00000008U);
+}
+void OperationResult::clear_costs() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.costs_.Clear();
+  ClearHasBitForRepeated(_impl_._has_bits_[0],
+                  0x00000010U);
 }
 OperationResult::OperationResult(::google::protobuf::Arena* PROTOBUF_NULLABLE arena)
 #if defined(PROTOBUF_CUSTOM_VTABLE)
@@ -6678,6 +6941,7 @@ PROTOBUF_NDEBUG_INLINE OperationResult::Impl_::Impl_(
         failures_{visibility, arena, from.failures_},
         fidelity_{visibility, arena, from.fidelity_},
         safety_{visibility, arena, from.safety_},
+        costs_{visibility, arena, from.costs_},
         request_id_(arena, from.request_id_),
         model_(arena, from.model_) {}
 
@@ -6695,12 +6959,13 @@ OperationResult::OperationResult(
       from._internal_metadata_);
   new (&_impl_) Impl_(internal_visibility(), arena, from._impl_, from);
   ::uint32_t cached_has_bits = _impl_._has_bits_[0];
-  _impl_.analysis_ = (CheckHasBit(cached_has_bits, 0x00000040U))
+  _impl_.analysis_ = (CheckHasBit(cached_has_bits, 0x00000080U))
                 ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.analysis_)
                 : nullptr;
-  _impl_.usage_ = (CheckHasBit(cached_has_bits, 0x00000080U))
+  _impl_.usage_ = (CheckHasBit(cached_has_bits, 0x00000100U))
                 ? ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.usage_)
                 : nullptr;
+  _impl_.source_ = from._impl_.source_;
 
   // @@protoc_insertion_point(copy_constructor:celeste.image.v1.OperationResult)
 }
@@ -6712,6 +6977,7 @@ PROTOBUF_NDEBUG_INLINE OperationResult::Impl_::Impl_(
         failures_{visibility, arena},
         fidelity_{visibility, arena},
         safety_{visibility, arena},
+        costs_{visibility, arena},
         request_id_(arena),
         model_(arena) {}
 
@@ -6720,9 +6986,9 @@ inline void OperationResult::SharedCtor(::_pb::Arena* PROTOBUF_NULLABLE arena) {
   ::memset(reinterpret_cast<char*>(&_impl_) +
                offsetof(Impl_, analysis_),
            0,
-           offsetof(Impl_, usage_) -
+           offsetof(Impl_, source_) -
                offsetof(Impl_, analysis_) +
-               sizeof(Impl_::usage_));
+               sizeof(Impl_::source_));
 }
 OperationResult::~OperationResult() {
   // @@protoc_insertion_point(destructor:celeste.image.v1.OperationResult)
@@ -6763,6 +7029,10 @@ constexpr auto OperationResult::InternalNewImpl_() {
                   ::google::protobuf::Message::internal_visibility()),
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.safety_) +
           decltype(OperationResult::_impl_.safety_)::
+              InternalGetArenaOffset(
+                  ::google::protobuf::Message::internal_visibility()),
+      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.costs_) +
+          decltype(OperationResult::_impl_.costs_)::
               InternalGetArenaOffset(
                   ::google::protobuf::Message::internal_visibility()),
   });
@@ -6809,17 +7079,17 @@ OperationResult::GetClassData() const {
   return OperationResult_class_data_.base();
 }
 PROTOBUF_CONSTINIT PROTOBUF_ATTRIBUTE_INIT_PRIORITY1
-const ::_pbi::TcParseTable<3, 8, 6, 64, 2>
+const ::_pbi::TcParseTable<4, 10, 7, 64, 2>
 OperationResult::_table_ = {
   {
     PROTOBUF_FIELD_OFFSET(OperationResult, _impl_._has_bits_),
     0, // no _extensions_
-    8, 56,  // max_field_number, fast_idx_mask
+    11, 120,  // max_field_number, fast_idx_mask
     offsetof(decltype(_table_), field_lookup_table),
-    4294967040,  // skipmap
+    4294965760,  // skipmap
     offsetof(decltype(_table_), field_entries),
-    8,  // num_field_entries
-    6,  // num_aux_entries
+    10,  // num_field_entries
+    7,  // num_aux_entries
     offsetof(decltype(_table_), aux_entries),
     OperationResult_class_data_.base(),
     nullptr,  // post_loop_handler
@@ -6828,17 +7098,14 @@ OperationResult::_table_ = {
     ::_pbi::TcParser::GetTable<::celeste::image::v1::OperationResult>(),  // to_prefetch
     #endif  // PROTOBUF_PREFETCH_PARSE_TABLE
   }, {{
-    // repeated .celeste.image.v1.SafetyVerdict safety = 8 [json_name = "safety"];
-    {::_pbi::TcParser::FastMtR1,
-     {66, 3, 5,
-      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.safety_)}},
+    {::_pbi::TcParser::MiniParse, {}},
     // string request_id = 1 [json_name = "requestId"];
     {::_pbi::TcParser::FastUS1,
-     {10, 4, 0,
+     {10, 5, 0,
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.request_id_)}},
     // string model = 2 [json_name = "model"];
     {::_pbi::TcParser::FastUS1,
-     {18, 5, 0,
+     {18, 6, 0,
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.model_)}},
     // repeated .celeste.image.v1.ImageOutput images = 3 [json_name = "images"];
     {::_pbi::TcParser::FastMtR1,
@@ -6850,7 +7117,7 @@ OperationResult::_table_ = {
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.failures_)}},
     // .celeste.image.v1.Analysis analysis = 5 [json_name = "analysis"];
     {::_pbi::TcParser::FastMtS1,
-     {42, 6, 2,
+     {42, 7, 2,
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.analysis_)}},
     // repeated .celeste.image.v1.FidelityLine fidelity = 6 [json_name = "fidelity"];
     {::_pbi::TcParser::FastMtR1,
@@ -6858,27 +7125,48 @@ OperationResult::_table_ = {
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.fidelity_)}},
     // .celeste.image.v1.Usage usage = 7 [json_name = "usage"];
     {::_pbi::TcParser::FastMtS1,
-     {58, 7, 4,
+     {58, 8, 4,
       PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.usage_)}},
+    // repeated .celeste.image.v1.SafetyVerdict safety = 8 [json_name = "safety"];
+    {::_pbi::TcParser::FastMtR1,
+     {66, 3, 5,
+      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.safety_)}},
+    // repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+    {::_pbi::TcParser::FastMtR1,
+     {74, 4, 6,
+      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.costs_)}},
+    {::_pbi::TcParser::MiniParse, {}},
+    // .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+    {::_pbi::TcParser::SingularVarintNoZag1<::uint32_t, offsetof(OperationResult, _impl_.source_), 9>(),
+     {88, 9, 0,
+      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.source_)}},
+    {::_pbi::TcParser::MiniParse, {}},
+    {::_pbi::TcParser::MiniParse, {}},
+    {::_pbi::TcParser::MiniParse, {}},
+    {::_pbi::TcParser::MiniParse, {}},
   }}, {{
     65535, 65535
   }}, {{
     // string request_id = 1 [json_name = "requestId"];
-    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.request_id_), _Internal::kHasBitsOffset + 4, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.request_id_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // string model = 2 [json_name = "model"];
-    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.model_), _Internal::kHasBitsOffset + 5, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.model_), _Internal::kHasBitsOffset + 6, 0, (0 | ::_fl::kFcOptional | ::_fl::kUtf8String | ::_fl::kRepAString)},
     // repeated .celeste.image.v1.ImageOutput images = 3 [json_name = "images"];
     {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.images_), _Internal::kHasBitsOffset + 0, 0, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
     // repeated .celeste.image.v1.ImageFailure failures = 4 [json_name = "failures"];
     {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.failures_), _Internal::kHasBitsOffset + 1, 1, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.Analysis analysis = 5 [json_name = "analysis"];
-    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.analysis_), _Internal::kHasBitsOffset + 6, 2, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.analysis_), _Internal::kHasBitsOffset + 7, 2, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
     // repeated .celeste.image.v1.FidelityLine fidelity = 6 [json_name = "fidelity"];
     {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.fidelity_), _Internal::kHasBitsOffset + 2, 3, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
     // .celeste.image.v1.Usage usage = 7 [json_name = "usage"];
-    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.usage_), _Internal::kHasBitsOffset + 7, 4, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.usage_), _Internal::kHasBitsOffset + 8, 4, (0 | ::_fl::kFcOptional | ::_fl::kMessage | ::_fl::kTvTable)},
     // repeated .celeste.image.v1.SafetyVerdict safety = 8 [json_name = "safety"];
     {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.safety_), _Internal::kHasBitsOffset + 3, 5, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
+    // repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.costs_), _Internal::kHasBitsOffset + 4, 6, (0 | ::_fl::kFcRepeated | ::_fl::kMessage | ::_fl::kTvTable)},
+    // .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+    {PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.source_), _Internal::kHasBitsOffset + 9, 0, (0 | ::_fl::kFcOptional | ::_fl::kOpenEnum)},
   }},
   {{
       {::_pbi::TcParser::GetTable<::celeste::image::v1::ImageOutput>()},
@@ -6887,6 +7175,7 @@ OperationResult::_table_ = {
       {::_pbi::TcParser::GetTable<::celeste::image::v1::FidelityLine>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::Usage>()},
       {::_pbi::TcParser::GetTable<::celeste::image::v1::SafetyVerdict>()},
+      {::_pbi::TcParser::GetTable<::celeste::image::v1::Cost>()},
   }},
   {{
     "\40\12\5\0\0\0\0\0\0\0\0\0\0\0\0\0"
@@ -6916,21 +7205,25 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
     if (CheckHasBitForRepeated(cached_has_bits, 0x00000008U)) {
       _impl_.safety_.Clear();
     }
-    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
-      _impl_.request_id_.ClearNonDefaultToEmpty();
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000010U)) {
+      _impl_.costs_.Clear();
     }
     if (CheckHasBit(cached_has_bits, 0x00000020U)) {
-      _impl_.model_.ClearNonDefaultToEmpty();
+      _impl_.request_id_.ClearNonDefaultToEmpty();
     }
     if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+      _impl_.model_.ClearNonDefaultToEmpty();
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       ABSL_DCHECK(_impl_.analysis_ != nullptr);
       _impl_.analysis_->Clear();
     }
-    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
-      ABSL_DCHECK(_impl_.usage_ != nullptr);
-      _impl_.usage_->Clear();
-    }
   }
+  if (CheckHasBit(cached_has_bits, 0x00000100U)) {
+    ABSL_DCHECK(_impl_.usage_ != nullptr);
+    _impl_.usage_->Clear();
+  }
+  _impl_.source_ = 0;
   _impl_._has_bits_.Clear();
   _internal_metadata_.Clear<::google::protobuf::UnknownFieldSet>();
 }
@@ -6955,7 +7248,7 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
 
   cached_has_bits = this_._impl_._has_bits_[0];
   // string request_id = 1 [json_name = "requestId"];
-  if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
     if (!this_._internal_request_id().empty()) {
       const ::std::string& _s = this_._internal_request_id();
       ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
@@ -6965,7 +7258,7 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
   }
 
   // string model = 2 [json_name = "model"];
-  if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
     if (!this_._internal_model().empty()) {
       const ::std::string& _s = this_._internal_model();
       ::google::protobuf::internal::WireFormatLite::VerifyUtf8String(
@@ -7001,7 +7294,7 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
   }
 
   // .celeste.image.v1.Analysis analysis = 5 [json_name = "analysis"];
-  if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000080U)) {
     target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
         5, *this_._impl_.analysis_, this_._impl_.analysis_->GetCachedSize(), target,
         stream);
@@ -7021,7 +7314,7 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
   }
 
   // .celeste.image.v1.Usage usage = 7 [json_name = "usage"];
-  if (CheckHasBit(cached_has_bits, 0x00000080U)) {
+  if (CheckHasBit(cached_has_bits, 0x00000100U)) {
     target = ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
         7, *this_._impl_.usage_, this_._impl_.usage_->GetCachedSize(), target,
         stream);
@@ -7037,6 +7330,28 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
           ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
               8, repfield, repfield.GetCachedSize(),
               target, stream);
+    }
+  }
+
+  // repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+  if (CheckHasBitForRepeated(cached_has_bits, 0x00000010U)) {
+    for (unsigned i = 0, n = static_cast<unsigned>(
+                             this_._internal_costs_size());
+         i < n; i++) {
+      const auto& repfield = this_._internal_costs().Get(i);
+      target =
+          ::google::protobuf::internal::WireFormatLite::InternalWriteMessage(
+              9, repfield, repfield.GetCachedSize(),
+              target, stream);
+    }
+  }
+
+  // .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+  if (CheckHasBit(cached_has_bits, 0x00000200U)) {
+    if (this_._internal_source() != 0) {
+      target = stream->EnsureSpace(target);
+      target = ::_pbi::WireFormatLite::WriteEnumToArray(
+          11, this_._internal_source(), target);
     }
   }
 
@@ -7094,29 +7409,45 @@ PROTOBUF_NOINLINE void OperationResult::Clear() {
         total_size += ::google::protobuf::internal::WireFormatLite::MessageSize(msg);
       }
     }
+    // repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000010U)) {
+      total_size += 1UL * this_._internal_costs_size();
+      for (const auto& msg : this_._internal_costs()) {
+        total_size += ::google::protobuf::internal::WireFormatLite::MessageSize(msg);
+      }
+    }
     // string request_id = 1 [json_name = "requestId"];
-    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
       if (!this_._internal_request_id().empty()) {
         total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
                                         this_._internal_request_id());
       }
     }
     // string model = 2 [json_name = "model"];
-    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (!this_._internal_model().empty()) {
         total_size += 1 + ::google::protobuf::internal::WireFormatLite::StringSize(
                                         this_._internal_model());
       }
     }
     // .celeste.image.v1.Analysis analysis = 5 [json_name = "analysis"];
-    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       total_size += 1 +
                     ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.analysis_);
     }
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x00000300U)) {
     // .celeste.image.v1.Usage usage = 7 [json_name = "usage"];
-    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000100U)) {
       total_size += 1 +
                     ::google::protobuf::internal::WireFormatLite::MessageSize(*this_._impl_.usage_);
+    }
+    // .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+    if (CheckHasBit(cached_has_bits, 0x00000200U)) {
+      if (this_._internal_source() != 0) {
+        total_size += 1 +
+                      ::_pbi::WireFormatLite::EnumSize(this_._internal_source());
+      }
     }
   }
   return this_.MaybeComputeUnknownFieldsSize(total_size,
@@ -7159,7 +7490,12 @@ void OperationResult::MergeImpl(::google::protobuf::MessageLite& to_msg,
           ::google::protobuf::MessageLite::internal_visibility(), arena,
           from._internal_safety());
     }
-    if (CheckHasBit(cached_has_bits, 0x00000010U)) {
+    if (CheckHasBitForRepeated(cached_has_bits, 0x00000010U)) {
+      _this->_internal_mutable_costs()->InternalMergeFromWithArena(
+          ::google::protobuf::MessageLite::internal_visibility(), arena,
+          from._internal_costs());
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
       if (!from._internal_request_id().empty()) {
         _this->_internal_set_request_id(from._internal_request_id());
       } else {
@@ -7168,7 +7504,7 @@ void OperationResult::MergeImpl(::google::protobuf::MessageLite& to_msg,
         }
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000020U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
       if (!from._internal_model().empty()) {
         _this->_internal_set_model(from._internal_model());
       } else {
@@ -7177,7 +7513,7 @@ void OperationResult::MergeImpl(::google::protobuf::MessageLite& to_msg,
         }
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000040U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
       ABSL_DCHECK(from._impl_.analysis_ != nullptr);
       if (_this->_impl_.analysis_ == nullptr) {
         _this->_impl_.analysis_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.analysis_);
@@ -7185,12 +7521,19 @@ void OperationResult::MergeImpl(::google::protobuf::MessageLite& to_msg,
         _this->_impl_.analysis_->MergeFrom(*from._impl_.analysis_);
       }
     }
-    if (CheckHasBit(cached_has_bits, 0x00000080U)) {
+  }
+  if (BatchCheckHasBit(cached_has_bits, 0x00000300U)) {
+    if (CheckHasBit(cached_has_bits, 0x00000100U)) {
       ABSL_DCHECK(from._impl_.usage_ != nullptr);
       if (_this->_impl_.usage_ == nullptr) {
         _this->_impl_.usage_ = ::google::protobuf::Message::CopyConstruct(arena, *from._impl_.usage_);
       } else {
         _this->_impl_.usage_->MergeFrom(*from._impl_.usage_);
+      }
+    }
+    if (CheckHasBit(cached_has_bits, 0x00000200U)) {
+      if (from._internal_source() != 0) {
+        _this->_impl_.source_ = from._impl_.source_;
       }
     }
   }
@@ -7217,11 +7560,12 @@ void OperationResult::InternalSwap(OperationResult* PROTOBUF_RESTRICT PROTOBUF_N
   _impl_.failures_.InternalSwap(&other->_impl_.failures_);
   _impl_.fidelity_.InternalSwap(&other->_impl_.fidelity_);
   _impl_.safety_.InternalSwap(&other->_impl_.safety_);
+  _impl_.costs_.InternalSwap(&other->_impl_.costs_);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.request_id_, &other->_impl_.request_id_, arena);
   ::_pbi::ArenaStringPtr::InternalSwap(&_impl_.model_, &other->_impl_.model_, arena);
   ::google::protobuf::internal::memswap<
-      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.usage_)
-      + sizeof(OperationResult::_impl_.usage_)
+      PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.source_)
+      + sizeof(OperationResult::_impl_.source_)
       - PROTOBUF_FIELD_OFFSET(OperationResult, _impl_.analysis_)>(
           reinterpret_cast<char*>(&_impl_.analysis_),
           reinterpret_cast<char*>(&other->_impl_.analysis_));

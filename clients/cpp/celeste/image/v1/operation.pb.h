@@ -67,12 +67,16 @@ extern const ::google::protobuf::internal::DescriptorTable descriptor_table_cele
 namespace celeste {
 namespace image {
 namespace v1 {
+enum CacheMode : int;
+extern const uint32_t CacheMode_internal_data_[];
 enum FidelityOutcome : int;
 extern const uint32_t FidelityOutcome_internal_data_[];
 enum OperationKind : int;
 extern const uint32_t OperationKind_internal_data_[];
 enum OutputMetadata : int;
 extern const uint32_t OutputMetadata_internal_data_[];
+enum ResultSource : int;
+extern const uint32_t ResultSource_internal_data_[];
 enum Strictness : int;
 extern const uint32_t Strictness_internal_data_[];
 enum UpscaleMode : int;
@@ -109,6 +113,10 @@ class RequestOptions;
 struct RequestOptionsDefaultTypeInternal;
 extern RequestOptionsDefaultTypeInternal _RequestOptions_default_instance_;
 extern const ::google::protobuf::internal::ClassDataFull RequestOptions_class_data_;
+class RequestOptions_LabelsEntry_DoNotUse;
+struct RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal;
+extern RequestOptions_LabelsEntry_DoNotUseDefaultTypeInternal _RequestOptions_LabelsEntry_DoNotUse_default_instance_;
+extern const ::google::protobuf::internal::ClassDataFull RequestOptions_LabelsEntry_DoNotUse_class_data_;
 class RequestOptions_ProviderOptionsEntry_DoNotUse;
 struct RequestOptions_ProviderOptionsEntry_DoNotUseDefaultTypeInternal;
 extern RequestOptions_ProviderOptionsEntry_DoNotUseDefaultTypeInternal _RequestOptions_ProviderOptionsEntry_DoNotUse_default_instance_;
@@ -127,6 +135,9 @@ extern const ::google::protobuf::internal::ClassDataFull UpscaleRequest_class_da
 namespace google {
 namespace protobuf {
 template <>
+internal::EnumTraitsT<::celeste::image::v1::CacheMode_internal_data_>
+    internal::EnumTraitsImpl::value<::celeste::image::v1::CacheMode>;
+template <>
 internal::EnumTraitsT<::celeste::image::v1::FidelityOutcome_internal_data_>
     internal::EnumTraitsImpl::value<::celeste::image::v1::FidelityOutcome>;
 template <>
@@ -135,6 +146,9 @@ internal::EnumTraitsT<::celeste::image::v1::OperationKind_internal_data_>
 template <>
 internal::EnumTraitsT<::celeste::image::v1::OutputMetadata_internal_data_>
     internal::EnumTraitsImpl::value<::celeste::image::v1::OutputMetadata>;
+template <>
+internal::EnumTraitsT<::celeste::image::v1::ResultSource_internal_data_>
+    internal::EnumTraitsImpl::value<::celeste::image::v1::ResultSource>;
 template <>
 internal::EnumTraitsT<::celeste::image::v1::Strictness_internal_data_>
     internal::EnumTraitsImpl::value<::celeste::image::v1::Strictness>;
@@ -336,6 +350,82 @@ inline const ::std::string& FidelityOutcome_Name(FidelityOutcome value) {
 inline bool FidelityOutcome_Parse(
     ::absl::string_view name, FidelityOutcome* PROTOBUF_NONNULL value) {
   return ::google::protobuf::internal::ParseNamedEnum<FidelityOutcome>(FidelityOutcome_descriptor(), name,
+                                           value);
+}
+enum ResultSource : int {
+  RESULT_SOURCE_UNSPECIFIED = 0,
+  RESULT_SOURCE_MADE = 1,
+  RESULT_SOURCE_REPLAYED = 2,
+  RESULT_SOURCE_CACHED = 3,
+  ResultSource_INT_MIN_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::min(),
+  ResultSource_INT_MAX_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::max(),
+};
+
+extern const uint32_t ResultSource_internal_data_[];
+inline constexpr ResultSource ResultSource_MIN =
+    static_cast<ResultSource>(0);
+inline constexpr ResultSource ResultSource_MAX =
+    static_cast<ResultSource>(3);
+inline bool ResultSource_IsValid(int value) {
+  return 0 <= value && value <= 3;
+}
+inline constexpr int ResultSource_ARRAYSIZE = 3 + 1;
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL ResultSource_descriptor();
+template <typename T>
+const ::std::string& ResultSource_Name(T value) {
+  static_assert(::std::is_same<T, ResultSource>::value ||
+                    ::std::is_integral<T>::value,
+                "Incorrect type passed to ResultSource_Name().");
+  return ResultSource_Name(static_cast<ResultSource>(value));
+}
+template <>
+inline const ::std::string& ResultSource_Name(ResultSource value) {
+  return ::google::protobuf::internal::NameOfDenseEnum<ResultSource_descriptor, 0, 3>(
+      static_cast<int>(value));
+}
+inline bool ResultSource_Parse(
+    ::absl::string_view name, ResultSource* PROTOBUF_NONNULL value) {
+  return ::google::protobuf::internal::ParseNamedEnum<ResultSource>(ResultSource_descriptor(), name,
+                                           value);
+}
+enum CacheMode : int {
+  CACHE_MODE_UNSPECIFIED = 0,
+  CACHE_MODE_USE = 1,
+  CACHE_MODE_REFRESH = 2,
+  CACHE_MODE_BYPASS = 3,
+  CacheMode_INT_MIN_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::min(),
+  CacheMode_INT_MAX_SENTINEL_DO_NOT_USE_ =
+      ::std::numeric_limits<::int32_t>::max(),
+};
+
+extern const uint32_t CacheMode_internal_data_[];
+inline constexpr CacheMode CacheMode_MIN =
+    static_cast<CacheMode>(0);
+inline constexpr CacheMode CacheMode_MAX =
+    static_cast<CacheMode>(3);
+inline bool CacheMode_IsValid(int value) {
+  return 0 <= value && value <= 3;
+}
+inline constexpr int CacheMode_ARRAYSIZE = 3 + 1;
+const ::google::protobuf::EnumDescriptor* PROTOBUF_NONNULL CacheMode_descriptor();
+template <typename T>
+const ::std::string& CacheMode_Name(T value) {
+  static_assert(::std::is_same<T, CacheMode>::value ||
+                    ::std::is_integral<T>::value,
+                "Incorrect type passed to CacheMode_Name().");
+  return CacheMode_Name(static_cast<CacheMode>(value));
+}
+template <>
+inline const ::std::string& CacheMode_Name(CacheMode value) {
+  return ::google::protobuf::internal::NameOfDenseEnum<CacheMode_descriptor, 0, 3>(
+      static_cast<int>(value));
+}
+inline bool CacheMode_Parse(
+    ::absl::string_view name, CacheMode* PROTOBUF_NONNULL value) {
+  return ::google::protobuf::internal::ParseNamedEnum<CacheMode>(CacheMode_descriptor(), name,
                                            value);
 }
 
@@ -546,6 +636,45 @@ class Routing final : public ::google::protobuf::Message
 extern const ::google::protobuf::internal::ClassDataFull Routing_class_data_;
 // -------------------------------------------------------------------
 
+class RequestOptions_LabelsEntry_DoNotUse final
+    : public ::google::protobuf::internal::MapEntry<::std::string, ::std::string,
+                             ::google::protobuf::internal::WireFormatLite::TYPE_STRING,
+                             ::google::protobuf::internal::WireFormatLite::TYPE_STRING> {
+ public:
+  using SuperType =
+      ::google::protobuf::internal::MapEntry<::std::string, ::std::string,
+                      ::google::protobuf::internal::WireFormatLite::TYPE_STRING,
+                      ::google::protobuf::internal::WireFormatLite::TYPE_STRING>;
+  RequestOptions_LabelsEntry_DoNotUse();
+  template <typename = void>
+  explicit PROTOBUF_CONSTEXPR RequestOptions_LabelsEntry_DoNotUse(::google::protobuf::internal::ConstantInitialized);
+  explicit RequestOptions_LabelsEntry_DoNotUse(::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr const void* PROTOBUF_NONNULL internal_default_instance() {
+    return &_RequestOptions_LabelsEntry_DoNotUse_default_instance_;
+  }
+
+
+  static constexpr auto InternalGenerateClassData_();
+
+ private:
+  friend class ::google::protobuf::MessageLite;
+  friend struct ::TableStruct_celeste_2fimage_2fv1_2foperation_2eproto;
+
+  friend class ::google::protobuf::internal::TcParser;
+  static const ::google::protobuf::internal::TcParseTable<1, 2,
+                                   0, 60,
+                                   2>
+      _table_;
+
+  const ::google::protobuf::internal::ClassData* PROTOBUF_NONNULL GetClassData() const PROTOBUF_FINAL;
+  static void* PROTOBUF_NONNULL PlacementNew_(
+      const void* PROTOBUF_NONNULL, void* PROTOBUF_NONNULL mem,
+      ::google::protobuf::Arena* PROTOBUF_NULLABLE arena);
+  static constexpr auto InternalNewImpl_();
+};
+extern const ::google::protobuf::internal::ClassDataFull RequestOptions_LabelsEntry_DoNotUse_class_data_;
+// -------------------------------------------------------------------
+
 class RequestOptions_ProviderOptionsEntry_DoNotUse final
     : public ::google::protobuf::internal::MapEntry<::std::string, ::google::protobuf::Message,
                              ::google::protobuf::internal::WireFormatLite::TYPE_STRING,
@@ -640,7 +769,7 @@ class FidelityLine final : public ::google::protobuf::Message
     return *reinterpret_cast<const FidelityLine*>(
         &_FidelityLine_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 8;
+  static constexpr int kIndexInFileMessages = 9;
   friend void swap(FidelityLine& a, FidelityLine& b) { a.Swap(&b); }
   inline void Swap(FidelityLine* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -928,7 +1057,7 @@ class RequestOptions final : public ::google::protobuf::Message
     return *reinterpret_cast<const RequestOptions*>(
         &_RequestOptions_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 7;
+  static constexpr int kIndexInFileMessages = 8;
   friend void swap(RequestOptions& a, RequestOptions& b) { a.Swap(&b); }
   inline void Swap(RequestOptions* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -1020,9 +1149,11 @@ class RequestOptions final : public ::google::protobuf::Message
     kStrictnessFieldNumber = 1,
     kInlineLimitBytesFieldNumber = 3,
     kPreviewCountFieldNumber = 4,
+    kCacheModeFieldNumber = 8,
     kOutputMetadataFieldNumber = 11,
     kEmbedRecipeFieldNumber = 12,
     kProviderOptionsFieldNumber = 2,
+    kLabelsFieldNumber = 5,
   };
   // string end_user = 9 [json_name = "endUser"];
   void clear_end_user() ;
@@ -1085,6 +1216,16 @@ class RequestOptions final : public ::google::protobuf::Message
   void _internal_set_preview_count(::int32_t value);
 
   public:
+  // .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
+  void clear_cache_mode() ;
+  ::celeste::image::v1::CacheMode cache_mode() const;
+  void set_cache_mode(::celeste::image::v1::CacheMode value);
+
+  private:
+  ::celeste::image::v1::CacheMode _internal_cache_mode() const;
+  void _internal_set_cache_mode(::celeste::image::v1::CacheMode value);
+
+  public:
   // .celeste.image.v1.OutputMetadata output_metadata = 11 [json_name = "outputMetadata"];
   void clear_output_metadata() ;
   ::celeste::image::v1::OutputMetadata output_metadata() const;
@@ -1121,12 +1262,27 @@ class RequestOptions final : public ::google::protobuf::Message
   ::google::protobuf::Map<::std::string, ::google::protobuf::Struct>* PROTOBUF_NONNULL _internal_mutable_provider_options();
 
   public:
+  // map<string, string> labels = 5 [json_name = "labels"];
+  int labels_size() const;
+  private:
+  int _internal_labels_size() const;
+
+  public:
+  void clear_labels() ;
+  const ::google::protobuf::Map<::std::string, ::std::string>& labels() const;
+  ::google::protobuf::Map<::std::string, ::std::string>* PROTOBUF_NONNULL mutable_labels();
+
+  private:
+  const ::google::protobuf::Map<::std::string, ::std::string>& _internal_labels() const;
+  ::google::protobuf::Map<::std::string, ::std::string>* PROTOBUF_NONNULL _internal_mutable_labels();
+
+  public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.RequestOptions)
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<4, 8,
-                                   3, 72,
+  static const ::google::protobuf::internal::TcParseTable<4, 10,
+                                   4, 78,
                                    2>
       _table_;
 
@@ -1152,12 +1308,17 @@ class RequestOptions final : public ::google::protobuf::Message
     int strictness_;
     ::int32_t inline_limit_bytes_;
     ::int32_t preview_count_;
+    int cache_mode_;
     int output_metadata_;
     bool embed_recipe_;
     ::google::protobuf::internal::MapField<RequestOptions_ProviderOptionsEntry_DoNotUse, ::std::string, ::google::protobuf::Struct,
                       ::google::protobuf::internal::WireFormatLite::TYPE_STRING,
                       ::google::protobuf::internal::WireFormatLite::TYPE_MESSAGE>
         provider_options_;
+    ::google::protobuf::internal::MapField<RequestOptions_LabelsEntry_DoNotUse, ::std::string, ::std::string,
+                      ::google::protobuf::internal::WireFormatLite::TYPE_STRING,
+                      ::google::protobuf::internal::WireFormatLite::TYPE_STRING>
+        labels_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -1222,7 +1383,7 @@ class ImageFailure final : public ::google::protobuf::Message
     return *reinterpret_cast<const ImageFailure*>(
         &_ImageFailure_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 9;
+  static constexpr int kIndexInFileMessages = 10;
   friend void swap(ImageFailure& a, ImageFailure& b) { a.Swap(&b); }
   inline void Swap(ImageFailure* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -3183,7 +3344,7 @@ class OperationResult final : public ::google::protobuf::Message
     return *reinterpret_cast<const OperationResult*>(
         &_OperationResult_default_instance_);
   }
-  static constexpr int kIndexInFileMessages = 10;
+  static constexpr int kIndexInFileMessages = 11;
   friend void swap(OperationResult& a, OperationResult& b) { a.Swap(&b); }
   inline void Swap(OperationResult* PROTOBUF_NONNULL other) {
     if (other == this) return;
@@ -3274,10 +3435,12 @@ class OperationResult final : public ::google::protobuf::Message
     kFailuresFieldNumber = 4,
     kFidelityFieldNumber = 6,
     kSafetyFieldNumber = 8,
+    kCostsFieldNumber = 9,
     kRequestIdFieldNumber = 1,
     kModelFieldNumber = 2,
     kAnalysisFieldNumber = 5,
     kUsageFieldNumber = 7,
+    kSourceFieldNumber = 11,
   };
   // repeated .celeste.image.v1.ImageOutput images = 3 [json_name = "images"];
   int images_size() const;
@@ -3347,6 +3510,23 @@ class OperationResult final : public ::google::protobuf::Message
   const ::celeste::image::v1::SafetyVerdict& safety(int index) const;
   ::celeste::image::v1::SafetyVerdict* PROTOBUF_NONNULL add_safety();
   const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::SafetyVerdict>& safety() const;
+  // repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+  int costs_size() const;
+  private:
+  int _internal_costs_size() const;
+
+  public:
+  void clear_costs() ;
+  ::celeste::image::v1::Cost* PROTOBUF_NONNULL mutable_costs(int index);
+  ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>* PROTOBUF_NONNULL mutable_costs();
+
+  private:
+  const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>& _internal_costs() const;
+  ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>* PROTOBUF_NONNULL _internal_mutable_costs();
+  public:
+  const ::celeste::image::v1::Cost& costs(int index) const;
+  ::celeste::image::v1::Cost* PROTOBUF_NONNULL add_costs();
+  const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>& costs() const;
   // string request_id = 1 [json_name = "requestId"];
   void clear_request_id() ;
   const ::std::string& request_id() const;
@@ -3407,12 +3587,22 @@ class OperationResult final : public ::google::protobuf::Message
   ::celeste::image::v1::Usage* PROTOBUF_NONNULL _internal_mutable_usage();
 
   public:
+  // .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+  void clear_source() ;
+  ::celeste::image::v1::ResultSource source() const;
+  void set_source(::celeste::image::v1::ResultSource value);
+
+  private:
+  ::celeste::image::v1::ResultSource _internal_source() const;
+  void _internal_set_source(::celeste::image::v1::ResultSource value);
+
+  public:
   // @@protoc_insertion_point(class_scope:celeste.image.v1.OperationResult)
  private:
   class _Internal;
   friend class ::google::protobuf::internal::TcParser;
-  static const ::google::protobuf::internal::TcParseTable<3, 8,
-                                   6, 64,
+  static const ::google::protobuf::internal::TcParseTable<4, 10,
+                                   7, 64,
                                    2>
       _table_;
 
@@ -3437,10 +3627,12 @@ class OperationResult final : public ::google::protobuf::Message
     ::google::protobuf::RepeatedPtrField< ::celeste::image::v1::ImageFailure > failures_;
     ::google::protobuf::RepeatedPtrField< ::celeste::image::v1::FidelityLine > fidelity_;
     ::google::protobuf::RepeatedPtrField< ::celeste::image::v1::SafetyVerdict > safety_;
+    ::google::protobuf::RepeatedPtrField< ::celeste::image::v1::Cost > costs_;
     ::google::protobuf::internal::ArenaStringPtr request_id_;
     ::google::protobuf::internal::ArenaStringPtr model_;
     ::celeste::image::v1::Analysis* PROTOBUF_NULLABLE analysis_;
     ::celeste::image::v1::Usage* PROTOBUF_NULLABLE usage_;
+    int source_;
     PROTOBUF_TSAN_DECLARE_MEMBER
   };
   union { Impl_ _impl_; };
@@ -7898,6 +8090,8 @@ Routing::_internal_mutable_fallback_models() {
 
 // -------------------------------------------------------------------
 
+// -------------------------------------------------------------------
+
 // RequestOptions
 
 // .celeste.image.v1.Strictness strictness = 1 [json_name = "strictness"];
@@ -7946,7 +8140,7 @@ inline ::google::protobuf::Map<::std::string, ::google::protobuf::Struct>* PROTO
 }
 inline ::google::protobuf::Map<::std::string, ::google::protobuf::Struct>* PROTOBUF_NONNULL RequestOptions::mutable_provider_options()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000080U);
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000100U);
   // @@protoc_insertion_point(field_mutable_map:celeste.image.v1.RequestOptions.provider_options)
   return _internal_mutable_provider_options();
 }
@@ -8003,6 +8197,38 @@ inline ::int32_t RequestOptions::_internal_preview_count() const {
 inline void RequestOptions::_internal_set_preview_count(::int32_t value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.preview_count_ = value;
+}
+
+// map<string, string> labels = 5 [json_name = "labels"];
+inline int RequestOptions::_internal_labels_size() const {
+  return _internal_labels().size();
+}
+inline int RequestOptions::labels_size() const {
+  return _internal_labels_size();
+}
+inline void RequestOptions::clear_labels() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.labels_.Clear();
+  ClearHasBitForRepeated(_impl_._has_bits_[0],
+                  0x00000200U);
+}
+inline const ::google::protobuf::Map<::std::string, ::std::string>& RequestOptions::_internal_labels() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.labels_.GetMap();
+}
+inline const ::google::protobuf::Map<::std::string, ::std::string>& RequestOptions::labels() const ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_map:celeste.image.v1.RequestOptions.labels)
+  return _internal_labels();
+}
+inline ::google::protobuf::Map<::std::string, ::std::string>* PROTOBUF_NONNULL RequestOptions::_internal_mutable_labels() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  return _impl_.labels_.MutableMap();
+}
+inline ::google::protobuf::Map<::std::string, ::std::string>* PROTOBUF_NONNULL RequestOptions::mutable_labels()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000200U);
+  // @@protoc_insertion_point(field_mutable_map:celeste.image.v1.RequestOptions.labels)
+  return _internal_mutable_labels();
 }
 
 // .celeste.image.v1.Routing routing = 6 [json_name = "routing"];
@@ -8104,6 +8330,31 @@ inline void RequestOptions::set_allocated_routing(::celeste::image::v1::Routing*
   // @@protoc_insertion_point(field_set_allocated:celeste.image.v1.RequestOptions.routing)
 }
 
+// .celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];
+inline void RequestOptions::clear_cache_mode() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.cache_mode_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000020U);
+}
+inline ::celeste::image::v1::CacheMode RequestOptions::cache_mode() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.RequestOptions.cache_mode)
+  return _internal_cache_mode();
+}
+inline void RequestOptions::set_cache_mode(::celeste::image::v1::CacheMode value) {
+  _internal_set_cache_mode(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.RequestOptions.cache_mode)
+}
+inline ::celeste::image::v1::CacheMode RequestOptions::_internal_cache_mode() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return static_cast<::celeste::image::v1::CacheMode>(_impl_.cache_mode_);
+}
+inline void RequestOptions::_internal_set_cache_mode(::celeste::image::v1::CacheMode value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.cache_mode_ = value;
+}
+
 // string end_user = 9 [json_name = "endUser"];
 inline void RequestOptions::clear_end_user() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
@@ -8174,7 +8425,7 @@ inline void RequestOptions::clear_output_metadata() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.output_metadata_ = 0;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000020U);
+                  0x00000040U);
 }
 inline ::celeste::image::v1::OutputMetadata RequestOptions::output_metadata() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.RequestOptions.output_metadata)
@@ -8182,7 +8433,7 @@ inline ::celeste::image::v1::OutputMetadata RequestOptions::output_metadata() co
 }
 inline void RequestOptions::set_output_metadata(::celeste::image::v1::OutputMetadata value) {
   _internal_set_output_metadata(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.RequestOptions.output_metadata)
 }
 inline ::celeste::image::v1::OutputMetadata RequestOptions::_internal_output_metadata() const {
@@ -8196,14 +8447,14 @@ inline void RequestOptions::_internal_set_output_metadata(::celeste::image::v1::
 
 // optional bool embed_recipe = 12 [json_name = "embedRecipe"];
 inline bool RequestOptions::has_embed_recipe() const {
-  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000040U);
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000080U);
   return value;
 }
 inline void RequestOptions::clear_embed_recipe() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.embed_recipe_ = false;
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000040U);
+                  0x00000080U);
 }
 inline bool RequestOptions::embed_recipe() const {
   // @@protoc_insertion_point(field_get:celeste.image.v1.RequestOptions.embed_recipe)
@@ -8211,7 +8462,7 @@ inline bool RequestOptions::embed_recipe() const {
 }
 inline void RequestOptions::set_embed_recipe(bool value) {
   _internal_set_embed_recipe(value);
-  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000080U);
   // @@protoc_insertion_point(field_set:celeste.image.v1.RequestOptions.embed_recipe)
 }
 inline bool RequestOptions::_internal_embed_recipe() const {
@@ -8821,7 +9072,7 @@ inline void OperationResult::clear_request_id() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.request_id_.ClearToEmpty();
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000010U);
+                  0x00000020U);
 }
 inline const ::std::string& OperationResult::request_id() const
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -8831,13 +9082,13 @@ inline const ::std::string& OperationResult::request_id() const
 template <typename Arg_, typename... Args_>
 PROTOBUF_ALWAYS_INLINE void OperationResult::set_request_id(Arg_&& arg, Args_... args) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  SetHasBit(_impl_._has_bits_[0], 0x00000010U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
   _impl_.request_id_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
   // @@protoc_insertion_point(field_set:celeste.image.v1.OperationResult.request_id)
 }
 inline ::std::string* PROTOBUF_NONNULL OperationResult::mutable_request_id()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBit(_impl_._has_bits_[0], 0x00000010U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
   ::std::string* _s = _internal_mutable_request_id();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationResult.request_id)
   return _s;
@@ -8857,10 +9108,10 @@ inline ::std::string* PROTOBUF_NONNULL OperationResult::_internal_mutable_reques
 inline ::std::string* PROTOBUF_NULLABLE OperationResult::release_request_id() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   // @@protoc_insertion_point(field_release:celeste.image.v1.OperationResult.request_id)
-  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000010U)) {
+  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000020U)) {
     return nullptr;
   }
-  ClearHasBit(_impl_._has_bits_[0], 0x00000010U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000020U);
   auto* released = _impl_.request_id_.Release();
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
     _impl_.request_id_.Set("", GetArena());
@@ -8870,9 +9121,9 @@ inline ::std::string* PROTOBUF_NULLABLE OperationResult::release_request_id() {
 inline void OperationResult::set_allocated_request_id(::std::string* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (value != nullptr) {
-    SetHasBit(_impl_._has_bits_[0], 0x00000010U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000020U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000010U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000020U);
   }
   _impl_.request_id_.SetAllocated(value, GetArena());
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.request_id_.IsDefault()) {
@@ -8886,7 +9137,7 @@ inline void OperationResult::clear_model() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   _impl_.model_.ClearToEmpty();
   ClearHasBit(_impl_._has_bits_[0],
-                  0x00000020U);
+                  0x00000040U);
 }
 inline const ::std::string& OperationResult::model() const
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
@@ -8896,13 +9147,13 @@ inline const ::std::string& OperationResult::model() const
 template <typename Arg_, typename... Args_>
 PROTOBUF_ALWAYS_INLINE void OperationResult::set_model(Arg_&& arg, Args_... args) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
-  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
   _impl_.model_.Set(static_cast<Arg_&&>(arg), args..., GetArena());
   // @@protoc_insertion_point(field_set:celeste.image.v1.OperationResult.model)
 }
 inline ::std::string* PROTOBUF_NONNULL OperationResult::mutable_model()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
   ::std::string* _s = _internal_mutable_model();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationResult.model)
   return _s;
@@ -8922,10 +9173,10 @@ inline ::std::string* PROTOBUF_NONNULL OperationResult::_internal_mutable_model(
 inline ::std::string* PROTOBUF_NULLABLE OperationResult::release_model() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   // @@protoc_insertion_point(field_release:celeste.image.v1.OperationResult.model)
-  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000020U)) {
+  if (!CheckHasBit(_impl_._has_bits_[0], 0x00000040U)) {
     return nullptr;
   }
-  ClearHasBit(_impl_._has_bits_[0], 0x00000020U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
   auto* released = _impl_.model_.Release();
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString()) {
     _impl_.model_.Set("", GetArena());
@@ -8935,9 +9186,9 @@ inline ::std::string* PROTOBUF_NULLABLE OperationResult::release_model() {
 inline void OperationResult::set_allocated_model(::std::string* PROTOBUF_NULLABLE value) {
   ::google::protobuf::internal::TSanWrite(&_impl_);
   if (value != nullptr) {
-    SetHasBit(_impl_._has_bits_[0], 0x00000020U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000040U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000020U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
   }
   _impl_.model_.SetAllocated(value, GetArena());
   if (::google::protobuf::internal::DebugHardenForceCopyDefaultString() && _impl_.model_.IsDefault()) {
@@ -9054,7 +9305,7 @@ OperationResult::_internal_mutable_failures() {
 
 // .celeste.image.v1.Analysis analysis = 5 [json_name = "analysis"];
 inline bool OperationResult::has_analysis() const {
-  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000040U);
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000080U);
   PROTOBUF_ASSUME(!value || _impl_.analysis_ != nullptr);
   return value;
 }
@@ -9075,16 +9326,16 @@ inline void OperationResult::unsafe_arena_set_allocated_analysis(
   }
   _impl_.analysis_ = reinterpret_cast<::celeste::image::v1::Analysis*>(value);
   if (value != nullptr) {
-    SetHasBit(_impl_._has_bits_[0], 0x00000040U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000080U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.OperationResult.analysis)
 }
 inline ::celeste::image::v1::Analysis* PROTOBUF_NULLABLE OperationResult::release_analysis() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
   ::celeste::image::v1::Analysis* released = _impl_.analysis_;
   _impl_.analysis_ = nullptr;
   if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
@@ -9104,7 +9355,7 @@ inline ::celeste::image::v1::Analysis* PROTOBUF_NULLABLE OperationResult::unsafe
   ::google::protobuf::internal::TSanWrite(&_impl_);
   // @@protoc_insertion_point(field_release:celeste.image.v1.OperationResult.analysis)
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
   ::celeste::image::v1::Analysis* temp = _impl_.analysis_;
   _impl_.analysis_ = nullptr;
   return temp;
@@ -9119,7 +9370,7 @@ inline ::celeste::image::v1::Analysis* PROTOBUF_NONNULL OperationResult::_intern
 }
 inline ::celeste::image::v1::Analysis* PROTOBUF_NONNULL OperationResult::mutable_analysis()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBit(_impl_._has_bits_[0], 0x00000040U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000080U);
   ::celeste::image::v1::Analysis* _msg = _internal_mutable_analysis();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationResult.analysis)
   return _msg;
@@ -9136,9 +9387,9 @@ inline void OperationResult::set_allocated_analysis(::celeste::image::v1::Analys
     if (message_arena != submessage_arena) {
       value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
     }
-    SetHasBit(_impl_._has_bits_[0], 0x00000040U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000080U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000040U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
   }
 
   _impl_.analysis_ = reinterpret_cast<::celeste::image::v1::Analysis*>(value);
@@ -9203,7 +9454,7 @@ OperationResult::_internal_mutable_fidelity() {
 
 // .celeste.image.v1.Usage usage = 7 [json_name = "usage"];
 inline bool OperationResult::has_usage() const {
-  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000080U);
+  bool value = CheckHasBit(_impl_._has_bits_[0], 0x00000100U);
   PROTOBUF_ASSUME(!value || _impl_.usage_ != nullptr);
   return value;
 }
@@ -9224,16 +9475,16 @@ inline void OperationResult::unsafe_arena_set_allocated_usage(
   }
   _impl_.usage_ = reinterpret_cast<::celeste::image::v1::Usage*>(value);
   if (value != nullptr) {
-    SetHasBit(_impl_._has_bits_[0], 0x00000080U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000100U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000100U);
   }
   // @@protoc_insertion_point(field_unsafe_arena_set_allocated:celeste.image.v1.OperationResult.usage)
 }
 inline ::celeste::image::v1::Usage* PROTOBUF_NULLABLE OperationResult::release_usage() {
   ::google::protobuf::internal::TSanWrite(&_impl_);
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000100U);
   ::celeste::image::v1::Usage* released = _impl_.usage_;
   _impl_.usage_ = nullptr;
   if (::google::protobuf::internal::DebugHardenForceCopyInRelease()) {
@@ -9253,7 +9504,7 @@ inline ::celeste::image::v1::Usage* PROTOBUF_NULLABLE OperationResult::unsafe_ar
   ::google::protobuf::internal::TSanWrite(&_impl_);
   // @@protoc_insertion_point(field_release:celeste.image.v1.OperationResult.usage)
 
-  ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
+  ClearHasBit(_impl_._has_bits_[0], 0x00000100U);
   ::celeste::image::v1::Usage* temp = _impl_.usage_;
   _impl_.usage_ = nullptr;
   return temp;
@@ -9268,7 +9519,7 @@ inline ::celeste::image::v1::Usage* PROTOBUF_NONNULL OperationResult::_internal_
 }
 inline ::celeste::image::v1::Usage* PROTOBUF_NONNULL OperationResult::mutable_usage()
     ABSL_ATTRIBUTE_LIFETIME_BOUND {
-  SetHasBit(_impl_._has_bits_[0], 0x00000080U);
+  SetHasBit(_impl_._has_bits_[0], 0x00000100U);
   ::celeste::image::v1::Usage* _msg = _internal_mutable_usage();
   // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationResult.usage)
   return _msg;
@@ -9285,9 +9536,9 @@ inline void OperationResult::set_allocated_usage(::celeste::image::v1::Usage* PR
     if (message_arena != submessage_arena) {
       value = ::google::protobuf::internal::GetOwnedMessage(message_arena, value, submessage_arena);
     }
-    SetHasBit(_impl_._has_bits_[0], 0x00000080U);
+    SetHasBit(_impl_._has_bits_[0], 0x00000100U);
   } else {
-    ClearHasBit(_impl_._has_bits_[0], 0x00000080U);
+    ClearHasBit(_impl_._has_bits_[0], 0x00000100U);
   }
 
   _impl_.usage_ = reinterpret_cast<::celeste::image::v1::Usage*>(value);
@@ -9344,6 +9595,81 @@ OperationResult::_internal_mutable_safety() {
   return &_impl_.safety_;
 }
 
+// repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];
+inline int OperationResult::_internal_costs_size() const {
+  return _internal_costs().size();
+}
+inline int OperationResult::costs_size() const {
+  return _internal_costs_size();
+}
+inline ::celeste::image::v1::Cost* PROTOBUF_NONNULL OperationResult::mutable_costs(int index)
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_mutable:celeste.image.v1.OperationResult.costs)
+  return _internal_mutable_costs()->Mutable(index);
+}
+inline ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>* PROTOBUF_NONNULL OperationResult::mutable_costs()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000010U);
+  // @@protoc_insertion_point(field_mutable_list:celeste.image.v1.OperationResult.costs)
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  return _internal_mutable_costs();
+}
+inline const ::celeste::image::v1::Cost& OperationResult::costs(int index) const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.OperationResult.costs)
+  return _internal_costs().Get(index);
+}
+inline ::celeste::image::v1::Cost* PROTOBUF_NONNULL OperationResult::add_costs()
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  ::celeste::image::v1::Cost* _add =
+      _internal_mutable_costs()->InternalAddWithArena(
+          ::google::protobuf::MessageLite::internal_visibility(), GetArena());
+  SetHasBitForRepeated(_impl_._has_bits_[0], 0x00000010U);
+  // @@protoc_insertion_point(field_add:celeste.image.v1.OperationResult.costs)
+  return _add;
+}
+inline const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>& OperationResult::costs() const
+    ABSL_ATTRIBUTE_LIFETIME_BOUND {
+  // @@protoc_insertion_point(field_list:celeste.image.v1.OperationResult.costs)
+  return _internal_costs();
+}
+inline const ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>&
+OperationResult::_internal_costs() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return _impl_.costs_;
+}
+inline ::google::protobuf::RepeatedPtrField<::celeste::image::v1::Cost>* PROTOBUF_NONNULL
+OperationResult::_internal_mutable_costs() {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return &_impl_.costs_;
+}
+
+// .celeste.image.v1.ResultSource source = 11 [json_name = "source"];
+inline void OperationResult::clear_source() {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.source_ = 0;
+  ClearHasBit(_impl_._has_bits_[0],
+                  0x00000200U);
+}
+inline ::celeste::image::v1::ResultSource OperationResult::source() const {
+  // @@protoc_insertion_point(field_get:celeste.image.v1.OperationResult.source)
+  return _internal_source();
+}
+inline void OperationResult::set_source(::celeste::image::v1::ResultSource value) {
+  _internal_set_source(value);
+  SetHasBit(_impl_._has_bits_[0], 0x00000200U);
+  // @@protoc_insertion_point(field_set:celeste.image.v1.OperationResult.source)
+}
+inline ::celeste::image::v1::ResultSource OperationResult::_internal_source() const {
+  ::google::protobuf::internal::TSanRead(&_impl_);
+  return static_cast<::celeste::image::v1::ResultSource>(_impl_.source_);
+}
+inline void OperationResult::_internal_set_source(::celeste::image::v1::ResultSource value) {
+  ::google::protobuf::internal::TSanWrite(&_impl_);
+  _impl_.source_ = value;
+}
+
 #ifdef __GNUC__
 #pragma GCC diagnostic pop
 #endif  // __GNUC__
@@ -9386,6 +9712,18 @@ struct is_proto_enum<::celeste::image::v1::FidelityOutcome> : std::true_type {};
 template <>
 inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::FidelityOutcome>() {
   return ::celeste::image::v1::FidelityOutcome_descriptor();
+}
+template <>
+struct is_proto_enum<::celeste::image::v1::ResultSource> : std::true_type {};
+template <>
+inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::ResultSource>() {
+  return ::celeste::image::v1::ResultSource_descriptor();
+}
+template <>
+struct is_proto_enum<::celeste::image::v1::CacheMode> : std::true_type {};
+template <>
+inline const EnumDescriptor* PROTOBUF_NONNULL GetEnumDescriptor<::celeste::image::v1::CacheMode>() {
+  return ::celeste::image::v1::CacheMode_descriptor();
 }
 
 }  // namespace protobuf

@@ -108,7 +108,8 @@ const (
 	// provider.
 	ErrorReason_ERROR_REASON_PROVIDER_FAILED ErrorReason = 33
 	// ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-	// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+	// The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+	// `ledger_entry` is the id of the call in the ledger: see `UsageService`.
 	ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN ErrorReason = 34
 	// UNAVAILABLE. The server tried or skipped every model that the request allows, and at least one may recover.
 	// RetryInfo has the shortest known delay; `FailureInfo` has the attempts.
@@ -121,6 +122,9 @@ const (
 	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 37
 	// PERMISSION_DENIED. The server knows the caller, who may not call this method.
 	ErrorReason_ERROR_REASON_NOT_ALLOWED ErrorReason = 38
+	// ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+	// each request an id of its own.
+	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 39
 )
 
 // Enum value maps for ErrorReason.
@@ -165,6 +169,7 @@ var (
 		36: "ERROR_REASON_UPLOAD_BUSY",
 		37: "ERROR_REASON_CREDENTIALS_INVALID",
 		38: "ERROR_REASON_NOT_ALLOWED",
+		39: "ERROR_REASON_REQUEST_ID_REUSED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -206,6 +211,7 @@ var (
 		"ERROR_REASON_UPLOAD_BUSY":           36,
 		"ERROR_REASON_CREDENTIALS_INVALID":   37,
 		"ERROR_REASON_NOT_ALLOWED":           38,
+		"ERROR_REASON_REQUEST_ID_REUSED":     39,
 	}
 )
 
@@ -381,7 +387,7 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*\xa8\n" +
+	"retryAfter*\xcc\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
@@ -423,7 +429,8 @@ const file_celeste_image_v1_error_reason_proto_rawDesc = "" +
 	"\"ERROR_REASON_PROVIDERS_UNAVAILABLE\x10#\x12\x1c\n" +
 	"\x18ERROR_REASON_UPLOAD_BUSY\x10$\x12$\n" +
 	" ERROR_REASON_CREDENTIALS_INVALID\x10%\x12\x1c\n" +
-	"\x18ERROR_REASON_NOT_ALLOWED\x10&B\x8e\x01\n" +
+	"\x18ERROR_REASON_NOT_ALLOWED\x10&\x12\"\n" +
+	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10'B\x8e\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\x10ErrorReasonProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
 var (

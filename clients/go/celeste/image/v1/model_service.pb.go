@@ -9,6 +9,7 @@ package imagev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -135,6 +136,59 @@ func (ModelView) EnumDescriptor() ([]byte, []int) {
 	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{1}
 }
 
+// Whether a refused request has to be paid.
+type RefusalCharge int32
+
+const (
+	// Unknown: the provider does not say.
+	RefusalCharge_REFUSAL_CHARGE_UNSPECIFIED RefusalCharge = 0
+	// It has to be paid.
+	RefusalCharge_REFUSAL_CHARGE_CHARGED RefusalCharge = 1
+	// It costs nothing.
+	RefusalCharge_REFUSAL_CHARGE_FREE RefusalCharge = 2
+)
+
+// Enum value maps for RefusalCharge.
+var (
+	RefusalCharge_name = map[int32]string{
+		0: "REFUSAL_CHARGE_UNSPECIFIED",
+		1: "REFUSAL_CHARGE_CHARGED",
+		2: "REFUSAL_CHARGE_FREE",
+	}
+	RefusalCharge_value = map[string]int32{
+		"REFUSAL_CHARGE_UNSPECIFIED": 0,
+		"REFUSAL_CHARGE_CHARGED":     1,
+		"REFUSAL_CHARGE_FREE":        2,
+	}
+)
+
+func (x RefusalCharge) Enum() *RefusalCharge {
+	p := new(RefusalCharge)
+	*p = x
+	return p
+}
+
+func (x RefusalCharge) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefusalCharge) Descriptor() protoreflect.EnumDescriptor {
+	return file_celeste_image_v1_model_service_proto_enumTypes[2].Descriptor()
+}
+
+func (RefusalCharge) Type() protoreflect.EnumType {
+	return &file_celeste_image_v1_model_service_proto_enumTypes[2]
+}
+
+func (x RefusalCharge) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefusalCharge.Descriptor instead.
+func (RefusalCharge) EnumDescriptor() ([]byte, []int) {
+	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{2}
+}
+
 // The origin of the facts about a model. Of several origins, the strongest counts.
 type ModelEvidence int32
 
@@ -188,11 +242,11 @@ func (x ModelEvidence) String() string {
 }
 
 func (ModelEvidence) Descriptor() protoreflect.EnumDescriptor {
-	return file_celeste_image_v1_model_service_proto_enumTypes[2].Descriptor()
+	return file_celeste_image_v1_model_service_proto_enumTypes[3].Descriptor()
 }
 
 func (ModelEvidence) Type() protoreflect.EnumType {
-	return &file_celeste_image_v1_model_service_proto_enumTypes[2]
+	return &file_celeste_image_v1_model_service_proto_enumTypes[3]
 }
 
 func (x ModelEvidence) Number() protoreflect.EnumNumber {
@@ -201,7 +255,7 @@ func (x ModelEvidence) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ModelEvidence.Descriptor instead.
 func (ModelEvidence) EnumDescriptor() ([]byte, []int) {
-	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{2}
+	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{3}
 }
 
 // A stage in the life of a model.
@@ -249,11 +303,11 @@ func (x ModelStage) String() string {
 }
 
 func (ModelStage) Descriptor() protoreflect.EnumDescriptor {
-	return file_celeste_image_v1_model_service_proto_enumTypes[3].Descriptor()
+	return file_celeste_image_v1_model_service_proto_enumTypes[4].Descriptor()
 }
 
 func (ModelStage) Type() protoreflect.EnumType {
-	return &file_celeste_image_v1_model_service_proto_enumTypes[3]
+	return &file_celeste_image_v1_model_service_proto_enumTypes[4]
 }
 
 func (x ModelStage) Number() protoreflect.EnumNumber {
@@ -262,7 +316,7 @@ func (x ModelStage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ModelStage.Descriptor instead.
 func (ModelStage) EnumDescriptor() ([]byte, []int) {
-	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{3}
+	return file_celeste_image_v1_model_service_proto_rawDescGZIP(), []int{4}
 }
 
 // A source of models: a vendor, this machine, or a server that the operator configured.
@@ -384,7 +438,9 @@ type Model struct {
 	// Known prices. Left out in the BASIC view. Empty for models of this machine.
 	Prices []*PriceRule `protobuf:"bytes,15,rep,name=prices,proto3" json:"prices,omitempty"`
 	// Origin of the facts about the model.
-	Evidence      ModelEvidence `protobuf:"varint,16,opt,name=evidence,proto3,enum=celeste.image.v1.ModelEvidence" json:"evidence,omitempty"`
+	Evidence ModelEvidence `protobuf:"varint,16,opt,name=evidence,proto3,enum=celeste.image.v1.ModelEvidence" json:"evidence,omitempty"`
+	// Whether the provider charges a request that its safety system refuses.
+	RefusalCharge RefusalCharge `protobuf:"varint,18,opt,name=refusal_charge,json=refusalCharge,proto3,enum=celeste.image.v1.RefusalCharge" json:"refusal_charge,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -536,6 +592,13 @@ func (x *Model) GetEvidence() ModelEvidence {
 		return x.Evidence
 	}
 	return ModelEvidence_MODEL_EVIDENCE_UNSPECIFIED
+}
+
+func (x *Model) GetRefusalCharge() RefusalCharge {
+	if x != nil {
+		return x.RefusalCharge
+	}
+	return RefusalCharge_REFUSAL_CHARGE_UNSPECIFIED
 }
 
 // The lifecycle of a model at its provider.
@@ -1923,7 +1986,9 @@ type ServerLimits struct {
 	// Most pixels of the longer side of an image.
 	ImageSide int32 `protobuf:"varint,6,opt,name=image_side,json=imageSide,proto3" json:"image_side,omitempty"`
 	// Media types that the server reads.
-	MediaTypes    []string `protobuf:"bytes,7,rep,name=media_types,json=mediaTypes,proto3" json:"media_types,omitempty"`
+	MediaTypes []string `protobuf:"bytes,7,rep,name=media_types,json=mediaTypes,proto3" json:"media_types,omitempty"`
+	// Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+	ReplayTime    *durationpb.Duration `protobuf:"bytes,8,opt,name=replay_time,json=replayTime,proto3" json:"replay_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2007,11 +2072,18 @@ func (x *ServerLimits) GetMediaTypes() []string {
 	return nil
 }
 
+func (x *ServerLimits) GetReplayTime() *durationpb.Duration {
+	if x != nil {
+		return x.ReplayTime
+	}
+	return nil
+}
+
 var File_celeste_image_v1_model_service_proto protoreflect.FileDescriptor
 
 const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\n" +
-	"$celeste/image/v1/model_service.proto\x12\x10celeste.image.v1\x1a\x1cceleste/image/v1/money.proto\x1a celeste/image/v1/operation.proto\"\x98\x01\n" +
+	"$celeste/image/v1/model_service.proto\x12\x10celeste.image.v1\x1a\x1cceleste/image/v1/money.proto\x1a celeste/image/v1/operation.proto\x1a\x1egoogle/protobuf/duration.proto\"\x98\x01\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x1e\n" +
@@ -2019,7 +2091,7 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"configured\x18\x03 \x01(\bR\n" +
 	"configured\x12\x12\n" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12!\n" +
-	"\fkey_variable\x18\x05 \x01(\tR\vkeyVariable\"\xc1\x05\n" +
+	"\fkey_variable\x18\x05 \x01(\tR\vkeyVariable\"\x89\x06\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12!\n" +
@@ -2044,7 +2116,8 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"parameters\x12>\n" +
 	"\tlifecycle\x18\x0e \x01(\v2 .celeste.image.v1.ModelLifecycleR\tlifecycle\x123\n" +
 	"\x06prices\x18\x0f \x03(\v2\x1b.celeste.image.v1.PriceRuleR\x06prices\x12;\n" +
-	"\bevidence\x18\x10 \x01(\x0e2\x1f.celeste.image.v1.ModelEvidenceR\bevidence\"\x7f\n" +
+	"\bevidence\x18\x10 \x01(\x0e2\x1f.celeste.image.v1.ModelEvidenceR\bevidence\x12F\n" +
+	"\x0erefusal_charge\x18\x12 \x01(\x0e2\x1f.celeste.image.v1.RefusalChargeR\rrefusalCharge\"\x7f\n" +
 	"\x0eModelLifecycle\x122\n" +
 	"\x05stage\x18\x01 \x01(\x0e2\x1c.celeste.image.v1.ModelStageR\x05stage\x12\x17\n" +
 	"\aends_on\x18\x02 \x01(\tR\x06endsOn\x12 \n" +
@@ -2151,7 +2224,7 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\x14GetServerInfoRequest\"i\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x126\n" +
-	"\x06limits\x18\x02 \x01(\v2\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\x9b\x02\n" +
+	"\x06limits\x18\x02 \x01(\v2\x1e.celeste.image.v1.ServerLimitsR\x06limits\"\xd7\x02\n" +
 	"\fServerLimits\x12#\n" +
 	"\rrequest_bytes\x18\x01 \x01(\x05R\frequestBytes\x120\n" +
 	"\x14inline_default_bytes\x18\x02 \x01(\x05R\x12inlineDefaultBytes\x120\n" +
@@ -2162,7 +2235,9 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\n" +
 	"image_side\x18\x06 \x01(\x05R\timageSide\x12\x1f\n" +
 	"\vmedia_types\x18\a \x03(\tR\n" +
-	"mediaTypes*\x9f\x01\n" +
+	"mediaTypes\x12:\n" +
+	"\vreplay_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"replayTime*\x9f\x01\n" +
 	"\n" +
 	"ModelState\x12\x1b\n" +
 	"\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -2173,7 +2248,11 @@ const file_celeste_image_v1_model_service_proto_rawDesc = "" +
 	"\tModelView\x12\x1a\n" +
 	"\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n" +
-	"\x0fMODEL_VIEW_FULL\x10\x02*\xee\x01\n" +
+	"\x0fMODEL_VIEW_FULL\x10\x02*d\n" +
+	"\rRefusalCharge\x12\x1e\n" +
+	"\x1aREFUSAL_CHARGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16REFUSAL_CHARGE_CHARGED\x10\x01\x12\x17\n" +
+	"\x13REFUSAL_CHARGE_FREE\x10\x02*\xee\x01\n" +
 	"\rModelEvidence\x12\x1e\n" +
 	"\x1aMODEL_EVIDENCE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MODEL_EVIDENCE_RUN\x10\x01\x12\"\n" +
@@ -2209,76 +2288,80 @@ func file_celeste_image_v1_model_service_proto_rawDescGZIP() []byte {
 	return file_celeste_image_v1_model_service_proto_rawDescData
 }
 
-var file_celeste_image_v1_model_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_celeste_image_v1_model_service_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_celeste_image_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_celeste_image_v1_model_service_proto_goTypes = []any{
 	(ModelState)(0),               // 0: celeste.image.v1.ModelState
 	(ModelView)(0),                // 1: celeste.image.v1.ModelView
-	(ModelEvidence)(0),            // 2: celeste.image.v1.ModelEvidence
-	(ModelStage)(0),               // 3: celeste.image.v1.ModelStage
-	(*Provider)(nil),              // 4: celeste.image.v1.Provider
-	(*Model)(nil),                 // 5: celeste.image.v1.Model
-	(*ModelLifecycle)(nil),        // 6: celeste.image.v1.ModelLifecycle
-	(*PriceRule)(nil),             // 7: celeste.image.v1.PriceRule
-	(*Parameter)(nil),             // 8: celeste.image.v1.Parameter
-	(*TextParameter)(nil),         // 9: celeste.image.v1.TextParameter
-	(*IntegerParameter)(nil),      // 10: celeste.image.v1.IntegerParameter
-	(*NumberParameter)(nil),       // 11: celeste.image.v1.NumberParameter
-	(*BooleanParameter)(nil),      // 12: celeste.image.v1.BooleanParameter
-	(*ChoiceParameter)(nil),       // 13: celeste.image.v1.ChoiceParameter
-	(*SizeParameter)(nil),         // 14: celeste.image.v1.SizeParameter
-	(*ImageParameter)(nil),        // 15: celeste.image.v1.ImageParameter
-	(*ListProvidersRequest)(nil),  // 16: celeste.image.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil), // 17: celeste.image.v1.ListProvidersResponse
-	(*ListModelsRequest)(nil),     // 18: celeste.image.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 19: celeste.image.v1.ListModelsResponse
-	(*ModelAlias)(nil),            // 20: celeste.image.v1.ModelAlias
-	(*GetModelRequest)(nil),       // 21: celeste.image.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 22: celeste.image.v1.GetModelResponse
-	(*GetServerInfoRequest)(nil),  // 23: celeste.image.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil), // 24: celeste.image.v1.GetServerInfoResponse
-	(*ServerLimits)(nil),          // 25: celeste.image.v1.ServerLimits
-	(OperationKind)(0),            // 26: celeste.image.v1.OperationKind
-	(*Money)(nil),                 // 27: celeste.image.v1.Money
+	(RefusalCharge)(0),            // 2: celeste.image.v1.RefusalCharge
+	(ModelEvidence)(0),            // 3: celeste.image.v1.ModelEvidence
+	(ModelStage)(0),               // 4: celeste.image.v1.ModelStage
+	(*Provider)(nil),              // 5: celeste.image.v1.Provider
+	(*Model)(nil),                 // 6: celeste.image.v1.Model
+	(*ModelLifecycle)(nil),        // 7: celeste.image.v1.ModelLifecycle
+	(*PriceRule)(nil),             // 8: celeste.image.v1.PriceRule
+	(*Parameter)(nil),             // 9: celeste.image.v1.Parameter
+	(*TextParameter)(nil),         // 10: celeste.image.v1.TextParameter
+	(*IntegerParameter)(nil),      // 11: celeste.image.v1.IntegerParameter
+	(*NumberParameter)(nil),       // 12: celeste.image.v1.NumberParameter
+	(*BooleanParameter)(nil),      // 13: celeste.image.v1.BooleanParameter
+	(*ChoiceParameter)(nil),       // 14: celeste.image.v1.ChoiceParameter
+	(*SizeParameter)(nil),         // 15: celeste.image.v1.SizeParameter
+	(*ImageParameter)(nil),        // 16: celeste.image.v1.ImageParameter
+	(*ListProvidersRequest)(nil),  // 17: celeste.image.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil), // 18: celeste.image.v1.ListProvidersResponse
+	(*ListModelsRequest)(nil),     // 19: celeste.image.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 20: celeste.image.v1.ListModelsResponse
+	(*ModelAlias)(nil),            // 21: celeste.image.v1.ModelAlias
+	(*GetModelRequest)(nil),       // 22: celeste.image.v1.GetModelRequest
+	(*GetModelResponse)(nil),      // 23: celeste.image.v1.GetModelResponse
+	(*GetServerInfoRequest)(nil),  // 24: celeste.image.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil), // 25: celeste.image.v1.GetServerInfoResponse
+	(*ServerLimits)(nil),          // 26: celeste.image.v1.ServerLimits
+	(OperationKind)(0),            // 27: celeste.image.v1.OperationKind
+	(*Money)(nil),                 // 28: celeste.image.v1.Money
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
 }
 var file_celeste_image_v1_model_service_proto_depIdxs = []int32{
-	26, // 0: celeste.image.v1.Model.operations:type_name -> celeste.image.v1.OperationKind
+	27, // 0: celeste.image.v1.Model.operations:type_name -> celeste.image.v1.OperationKind
 	0,  // 1: celeste.image.v1.Model.state:type_name -> celeste.image.v1.ModelState
-	26, // 2: celeste.image.v1.Model.default_for:type_name -> celeste.image.v1.OperationKind
-	8,  // 3: celeste.image.v1.Model.parameters:type_name -> celeste.image.v1.Parameter
-	6,  // 4: celeste.image.v1.Model.lifecycle:type_name -> celeste.image.v1.ModelLifecycle
-	7,  // 5: celeste.image.v1.Model.prices:type_name -> celeste.image.v1.PriceRule
-	2,  // 6: celeste.image.v1.Model.evidence:type_name -> celeste.image.v1.ModelEvidence
-	3,  // 7: celeste.image.v1.ModelLifecycle.stage:type_name -> celeste.image.v1.ModelStage
-	27, // 8: celeste.image.v1.PriceRule.price:type_name -> celeste.image.v1.Money
-	26, // 9: celeste.image.v1.Parameter.operation:type_name -> celeste.image.v1.OperationKind
-	9,  // 10: celeste.image.v1.Parameter.text:type_name -> celeste.image.v1.TextParameter
-	10, // 11: celeste.image.v1.Parameter.integer:type_name -> celeste.image.v1.IntegerParameter
-	11, // 12: celeste.image.v1.Parameter.number:type_name -> celeste.image.v1.NumberParameter
-	12, // 13: celeste.image.v1.Parameter.boolean:type_name -> celeste.image.v1.BooleanParameter
-	13, // 14: celeste.image.v1.Parameter.choice:type_name -> celeste.image.v1.ChoiceParameter
-	14, // 15: celeste.image.v1.Parameter.size:type_name -> celeste.image.v1.SizeParameter
-	15, // 16: celeste.image.v1.Parameter.image:type_name -> celeste.image.v1.ImageParameter
-	4,  // 17: celeste.image.v1.ListProvidersResponse.providers:type_name -> celeste.image.v1.Provider
-	1,  // 18: celeste.image.v1.ListModelsRequest.view:type_name -> celeste.image.v1.ModelView
-	26, // 19: celeste.image.v1.ListModelsRequest.operation:type_name -> celeste.image.v1.OperationKind
-	5,  // 20: celeste.image.v1.ListModelsResponse.models:type_name -> celeste.image.v1.Model
-	20, // 21: celeste.image.v1.ListModelsResponse.aliases:type_name -> celeste.image.v1.ModelAlias
-	5,  // 22: celeste.image.v1.GetModelResponse.model:type_name -> celeste.image.v1.Model
-	25, // 23: celeste.image.v1.GetServerInfoResponse.limits:type_name -> celeste.image.v1.ServerLimits
-	16, // 24: celeste.image.v1.ModelService.ListProviders:input_type -> celeste.image.v1.ListProvidersRequest
-	18, // 25: celeste.image.v1.ModelService.ListModels:input_type -> celeste.image.v1.ListModelsRequest
-	21, // 26: celeste.image.v1.ModelService.GetModel:input_type -> celeste.image.v1.GetModelRequest
-	23, // 27: celeste.image.v1.ModelService.GetServerInfo:input_type -> celeste.image.v1.GetServerInfoRequest
-	17, // 28: celeste.image.v1.ModelService.ListProviders:output_type -> celeste.image.v1.ListProvidersResponse
-	19, // 29: celeste.image.v1.ModelService.ListModels:output_type -> celeste.image.v1.ListModelsResponse
-	22, // 30: celeste.image.v1.ModelService.GetModel:output_type -> celeste.image.v1.GetModelResponse
-	24, // 31: celeste.image.v1.ModelService.GetServerInfo:output_type -> celeste.image.v1.GetServerInfoResponse
-	28, // [28:32] is the sub-list for method output_type
-	24, // [24:28] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	27, // 2: celeste.image.v1.Model.default_for:type_name -> celeste.image.v1.OperationKind
+	9,  // 3: celeste.image.v1.Model.parameters:type_name -> celeste.image.v1.Parameter
+	7,  // 4: celeste.image.v1.Model.lifecycle:type_name -> celeste.image.v1.ModelLifecycle
+	8,  // 5: celeste.image.v1.Model.prices:type_name -> celeste.image.v1.PriceRule
+	3,  // 6: celeste.image.v1.Model.evidence:type_name -> celeste.image.v1.ModelEvidence
+	2,  // 7: celeste.image.v1.Model.refusal_charge:type_name -> celeste.image.v1.RefusalCharge
+	4,  // 8: celeste.image.v1.ModelLifecycle.stage:type_name -> celeste.image.v1.ModelStage
+	28, // 9: celeste.image.v1.PriceRule.price:type_name -> celeste.image.v1.Money
+	27, // 10: celeste.image.v1.Parameter.operation:type_name -> celeste.image.v1.OperationKind
+	10, // 11: celeste.image.v1.Parameter.text:type_name -> celeste.image.v1.TextParameter
+	11, // 12: celeste.image.v1.Parameter.integer:type_name -> celeste.image.v1.IntegerParameter
+	12, // 13: celeste.image.v1.Parameter.number:type_name -> celeste.image.v1.NumberParameter
+	13, // 14: celeste.image.v1.Parameter.boolean:type_name -> celeste.image.v1.BooleanParameter
+	14, // 15: celeste.image.v1.Parameter.choice:type_name -> celeste.image.v1.ChoiceParameter
+	15, // 16: celeste.image.v1.Parameter.size:type_name -> celeste.image.v1.SizeParameter
+	16, // 17: celeste.image.v1.Parameter.image:type_name -> celeste.image.v1.ImageParameter
+	5,  // 18: celeste.image.v1.ListProvidersResponse.providers:type_name -> celeste.image.v1.Provider
+	1,  // 19: celeste.image.v1.ListModelsRequest.view:type_name -> celeste.image.v1.ModelView
+	27, // 20: celeste.image.v1.ListModelsRequest.operation:type_name -> celeste.image.v1.OperationKind
+	6,  // 21: celeste.image.v1.ListModelsResponse.models:type_name -> celeste.image.v1.Model
+	21, // 22: celeste.image.v1.ListModelsResponse.aliases:type_name -> celeste.image.v1.ModelAlias
+	6,  // 23: celeste.image.v1.GetModelResponse.model:type_name -> celeste.image.v1.Model
+	26, // 24: celeste.image.v1.GetServerInfoResponse.limits:type_name -> celeste.image.v1.ServerLimits
+	29, // 25: celeste.image.v1.ServerLimits.replay_time:type_name -> google.protobuf.Duration
+	17, // 26: celeste.image.v1.ModelService.ListProviders:input_type -> celeste.image.v1.ListProvidersRequest
+	19, // 27: celeste.image.v1.ModelService.ListModels:input_type -> celeste.image.v1.ListModelsRequest
+	22, // 28: celeste.image.v1.ModelService.GetModel:input_type -> celeste.image.v1.GetModelRequest
+	24, // 29: celeste.image.v1.ModelService.GetServerInfo:input_type -> celeste.image.v1.GetServerInfoRequest
+	18, // 30: celeste.image.v1.ModelService.ListProviders:output_type -> celeste.image.v1.ListProvidersResponse
+	20, // 31: celeste.image.v1.ModelService.ListModels:output_type -> celeste.image.v1.ListModelsResponse
+	23, // 32: celeste.image.v1.ModelService.GetModel:output_type -> celeste.image.v1.GetModelResponse
+	25, // 33: celeste.image.v1.ModelService.GetServerInfo:output_type -> celeste.image.v1.GetServerInfoResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_celeste_image_v1_model_service_proto_init() }
@@ -2305,7 +2388,7 @@ func file_celeste_image_v1_model_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeste_image_v1_model_service_proto_rawDesc), len(file_celeste_image_v1_model_service_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -22,6 +22,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Origin of a settled amount.
+type CostBasis int32
+
+const (
+	// Nothing is settled yet, or the amount is unknown.
+	CostBasis_COST_BASIS_UNSPECIFIED CostBasis = 0
+	// The provider named the amount.
+	CostBasis_COST_BASIS_REPORTED CostBasis = 1
+	// The server multiplied the quantities that the provider counted by the model's price rules.
+	CostBasis_COST_BASIS_CALCULATED CostBasis = 2
+	// The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say.
+	CostBasis_COST_BASIS_ESTIMATED CostBasis = 3
+)
+
+// Enum value maps for CostBasis.
+var (
+	CostBasis_name = map[int32]string{
+		0: "COST_BASIS_UNSPECIFIED",
+		1: "COST_BASIS_REPORTED",
+		2: "COST_BASIS_CALCULATED",
+		3: "COST_BASIS_ESTIMATED",
+	}
+	CostBasis_value = map[string]int32{
+		"COST_BASIS_UNSPECIFIED": 0,
+		"COST_BASIS_REPORTED":    1,
+		"COST_BASIS_CALCULATED":  2,
+		"COST_BASIS_ESTIMATED":   3,
+	}
+)
+
+func (x CostBasis) Enum() *CostBasis {
+	p := new(CostBasis)
+	*p = x
+	return p
+}
+
+func (x CostBasis) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CostBasis) Descriptor() protoreflect.EnumDescriptor {
+	return file_celeste_image_v1_money_proto_enumTypes[0].Descriptor()
+}
+
+func (CostBasis) Type() protoreflect.EnumType {
+	return &file_celeste_image_v1_money_proto_enumTypes[0]
+}
+
+func (x CostBasis) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CostBasis.Descriptor instead.
+func (CostBasis) EnumDescriptor() ([]byte, []int) {
+	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{0}
+}
+
 // An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
 type Money struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -83,7 +140,9 @@ type Quantity struct {
 	// Unit, as in `PriceRule.unit`: `image`, `input_text_token`, `output_image_token`, `credit` and so on.
 	Unit string `protobuf:"bytes,1,opt,name=unit,proto3" json:"unit,omitempty"`
 	// Number of units.
-	Amount        float64 `protobuf:"fixed64,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	Amount float64 `protobuf:"fixed64,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+	Model         string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +191,88 @@ func (x *Quantity) GetAmount() float64 {
 	return 0
 }
 
+func (x *Quantity) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+// Cost of work in one currency. An unset amount is unknown; it is never 0 for that reason. Amounts in different
+// currencies are never added: there is one Cost per currency.
+type Cost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Amount that has to be paid for work that has ended. Of several calls, the sum of the known amounts.
+	Settled *Money `protobuf:"bytes,1,opt,name=settled,proto3" json:"settled,omitempty"`
+	// Amount that may have to be paid as well, for work that has not ended or whose outcome is unknown.
+	Uncertain *Money `protobuf:"bytes,2,opt,name=uncertain,proto3" json:"uncertain,omitempty"`
+	// Origin of `settled`. Of a sum, the least certain one.
+	Basis CostBasis `protobuf:"varint,3,opt,name=basis,proto3,enum=celeste.image.v1.CostBasis" json:"basis,omitempty"`
+	// Calls whose amount is unknown: there is no price, or it is unknown whether the provider charges them. `settled` and
+	// `uncertain` are without them.
+	UnpricedCalls int32 `protobuf:"varint,4,opt,name=unpriced_calls,json=unpricedCalls,proto3" json:"unpriced_calls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cost) Reset() {
+	*x = Cost{}
+	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cost) ProtoMessage() {}
+
+func (x *Cost) ProtoReflect() protoreflect.Message {
+	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cost.ProtoReflect.Descriptor instead.
+func (*Cost) Descriptor() ([]byte, []int) {
+	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Cost) GetSettled() *Money {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *Cost) GetUncertain() *Money {
+	if x != nil {
+		return x.Uncertain
+	}
+	return nil
+}
+
+func (x *Cost) GetBasis() CostBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return CostBasis_COST_BASIS_UNSPECIFIED
+}
+
+func (x *Cost) GetUnpricedCalls() int32 {
+	if x != nil {
+		return x.UnpricedCalls
+	}
+	return 0
+}
+
 // Resources that one operation used.
 type Usage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -141,8 +282,8 @@ type Usage struct {
 	Megapixels float64 `protobuf:"fixed64,2,opt,name=megapixels,proto3" json:"megapixels,omitempty"`
 	// Time that engines of this server worked on the operation, without waiting. Unset when no engine did.
 	ComputeTime *durationpb.Duration `protobuf:"bytes,3,opt,name=compute_time,json=computeTime,proto3" json:"compute_time,omitempty"`
-	// Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-	// did not say.
+	// Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+	// they did not say.
 	Billed        []*Quantity `protobuf:"bytes,4,rep,name=billed,proto3" json:"billed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -150,7 +291,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
+	mi := &file_celeste_image_v1_money_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -162,7 +303,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_celeste_image_v1_money_proto_msgTypes[2]
+	mi := &file_celeste_image_v1_money_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -175,7 +316,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{2}
+	return file_celeste_image_v1_money_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Usage) GetImages() int32 {
@@ -213,17 +354,28 @@ const file_celeste_image_v1_money_proto_rawDesc = "" +
 	"\x1cceleste/image/v1/money.proto\x12\x10celeste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n" +
 	"\x05Money\x12#\n" +
 	"\rcurrency_code\x18\x01 \x01(\tR\fcurrencyCode\x12\x14\n" +
-	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"6\n" +
+	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"L\n" +
 	"\bQuantity\x12\x12\n" +
 	"\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n" +
-	"\x06amount\x18\x02 \x01(\x01R\x06amount\"\xb1\x01\n" +
+	"\x06amount\x18\x02 \x01(\x01R\x06amount\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\"\xca\x01\n" +
+	"\x04Cost\x121\n" +
+	"\asettled\x18\x01 \x01(\v2\x17.celeste.image.v1.MoneyR\asettled\x125\n" +
+	"\tuncertain\x18\x02 \x01(\v2\x17.celeste.image.v1.MoneyR\tuncertain\x121\n" +
+	"\x05basis\x18\x03 \x01(\x0e2\x1b.celeste.image.v1.CostBasisR\x05basis\x12%\n" +
+	"\x0eunpriced_calls\x18\x04 \x01(\x05R\runpricedCalls\"\xb1\x01\n" +
 	"\x05Usage\x12\x16\n" +
 	"\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n" +
 	"\n" +
 	"megapixels\x18\x02 \x01(\x01R\n" +
 	"megapixels\x12<\n" +
 	"\fcompute_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vcomputeTime\x122\n" +
-	"\x06billed\x18\x04 \x03(\v2\x1a.celeste.image.v1.QuantityR\x06billedB\x88\x01\n" +
+	"\x06billed\x18\x04 \x03(\v2\x1a.celeste.image.v1.QuantityR\x06billed*u\n" +
+	"\tCostBasis\x12\x1a\n" +
+	"\x16COST_BASIS_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13COST_BASIS_REPORTED\x10\x01\x12\x19\n" +
+	"\x15COST_BASIS_CALCULATED\x10\x02\x12\x18\n" +
+	"\x14COST_BASIS_ESTIMATED\x10\x03B\x88\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\n" +
 	"MoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
@@ -239,21 +391,27 @@ func file_celeste_image_v1_money_proto_rawDescGZIP() []byte {
 	return file_celeste_image_v1_money_proto_rawDescData
 }
 
-var file_celeste_image_v1_money_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_celeste_image_v1_money_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_celeste_image_v1_money_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_celeste_image_v1_money_proto_goTypes = []any{
-	(*Money)(nil),               // 0: celeste.image.v1.Money
-	(*Quantity)(nil),            // 1: celeste.image.v1.Quantity
-	(*Usage)(nil),               // 2: celeste.image.v1.Usage
-	(*durationpb.Duration)(nil), // 3: google.protobuf.Duration
+	(CostBasis)(0),              // 0: celeste.image.v1.CostBasis
+	(*Money)(nil),               // 1: celeste.image.v1.Money
+	(*Quantity)(nil),            // 2: celeste.image.v1.Quantity
+	(*Cost)(nil),                // 3: celeste.image.v1.Cost
+	(*Usage)(nil),               // 4: celeste.image.v1.Usage
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
 }
 var file_celeste_image_v1_money_proto_depIdxs = []int32{
-	3, // 0: celeste.image.v1.Usage.compute_time:type_name -> google.protobuf.Duration
-	1, // 1: celeste.image.v1.Usage.billed:type_name -> celeste.image.v1.Quantity
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	1, // 0: celeste.image.v1.Cost.settled:type_name -> celeste.image.v1.Money
+	1, // 1: celeste.image.v1.Cost.uncertain:type_name -> celeste.image.v1.Money
+	0, // 2: celeste.image.v1.Cost.basis:type_name -> celeste.image.v1.CostBasis
+	5, // 3: celeste.image.v1.Usage.compute_time:type_name -> google.protobuf.Duration
+	2, // 4: celeste.image.v1.Usage.billed:type_name -> celeste.image.v1.Quantity
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_celeste_image_v1_money_proto_init() }
@@ -266,13 +424,14 @@ func file_celeste_image_v1_money_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeste_image_v1_money_proto_rawDesc), len(file_celeste_image_v1_money_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      1,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_celeste_image_v1_money_proto_goTypes,
 		DependencyIndexes: file_celeste_image_v1_money_proto_depIdxs,
+		EnumInfos:         file_celeste_image_v1_money_proto_enumTypes,
 		MessageInfos:      file_celeste_image_v1_money_proto_msgTypes,
 	}.Build()
 	File_celeste_image_v1_money_proto = out.File

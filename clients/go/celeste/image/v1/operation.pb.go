@@ -312,13 +312,129 @@ func (FidelityOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_celeste_image_v1_operation_proto_rawDescGZIP(), []int{4}
 }
 
+// Origin of a result.
+type ResultSource int32
+
+const (
+	// Unknown: a result of an earlier server.
+	ResultSource_RESULT_SOURCE_UNSPECIFIED ResultSource = 0
+	// The models did the request now.
+	ResultSource_RESULT_SOURCE_MADE ResultSource = 1
+	// The first outcome of the same request id.
+	ResultSource_RESULT_SOURCE_REPLAYED ResultSource = 2
+	// The result of an equal request of the same tenant, from the cache.
+	ResultSource_RESULT_SOURCE_CACHED ResultSource = 3
+)
+
+// Enum value maps for ResultSource.
+var (
+	ResultSource_name = map[int32]string{
+		0: "RESULT_SOURCE_UNSPECIFIED",
+		1: "RESULT_SOURCE_MADE",
+		2: "RESULT_SOURCE_REPLAYED",
+		3: "RESULT_SOURCE_CACHED",
+	}
+	ResultSource_value = map[string]int32{
+		"RESULT_SOURCE_UNSPECIFIED": 0,
+		"RESULT_SOURCE_MADE":        1,
+		"RESULT_SOURCE_REPLAYED":    2,
+		"RESULT_SOURCE_CACHED":      3,
+	}
+)
+
+func (x ResultSource) Enum() *ResultSource {
+	p := new(ResultSource)
+	*p = x
+	return p
+}
+
+func (x ResultSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResultSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_celeste_image_v1_operation_proto_enumTypes[5].Descriptor()
+}
+
+func (ResultSource) Type() protoreflect.EnumType {
+	return &file_celeste_image_v1_operation_proto_enumTypes[5]
+}
+
+func (x ResultSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResultSource.Descriptor instead.
+func (ResultSource) EnumDescriptor() ([]byte, []int) {
+	return file_celeste_image_v1_operation_proto_rawDescGZIP(), []int{5}
+}
+
+// Use of the server's cache of results. A server without a cache makes all results.
+type CacheMode int32
+
+const (
+	// USE.
+	CacheMode_CACHE_MODE_UNSPECIFIED CacheMode = 0
+	// An equal request of the same tenant gets the cached result.
+	CacheMode_CACHE_MODE_USE CacheMode = 1
+	// The result is made again, and replaces the cached one.
+	CacheMode_CACHE_MODE_REFRESH CacheMode = 2
+	// The result is made, and the cache neither read nor written.
+	CacheMode_CACHE_MODE_BYPASS CacheMode = 3
+)
+
+// Enum value maps for CacheMode.
+var (
+	CacheMode_name = map[int32]string{
+		0: "CACHE_MODE_UNSPECIFIED",
+		1: "CACHE_MODE_USE",
+		2: "CACHE_MODE_REFRESH",
+		3: "CACHE_MODE_BYPASS",
+	}
+	CacheMode_value = map[string]int32{
+		"CACHE_MODE_UNSPECIFIED": 0,
+		"CACHE_MODE_USE":         1,
+		"CACHE_MODE_REFRESH":     2,
+		"CACHE_MODE_BYPASS":      3,
+	}
+)
+
+func (x CacheMode) Enum() *CacheMode {
+	p := new(CacheMode)
+	*p = x
+	return p
+}
+
+func (x CacheMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CacheMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_celeste_image_v1_operation_proto_enumTypes[6].Descriptor()
+}
+
+func (CacheMode) Type() protoreflect.EnumType {
+	return &file_celeste_image_v1_operation_proto_enumTypes[6]
+}
+
+func (x CacheMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CacheMode.Descriptor instead.
+func (CacheMode) EnumDescriptor() ([]byte, []int) {
+	return file_celeste_image_v1_operation_proto_rawDescGZIP(), []int{6}
+}
+
 // Generates images from words.
 type GenerateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 	//
-	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-	// events, results, errors and logs. Unset, the server makes an id and returns it.
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+	// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+	// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+	// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
 	// like the models of `options.routing`. Empty means the server's default for this operation.
@@ -498,8 +614,10 @@ type EditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 	//
-	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-	// events, results, errors and logs. Unset, the server makes an id and returns it.
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+	// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+	// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+	// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
 	// like the models of `options.routing`. Empty means the server's default for this operation.
@@ -900,8 +1018,10 @@ type UpscaleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 	//
-	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-	// events, results, errors and logs. Unset, the server makes an id and returns it.
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+	// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+	// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+	// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
 	// like the models of `options.routing`. Empty means the server's default for this operation.
@@ -1052,8 +1172,10 @@ type AnalyzeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
 	//
-	// Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-	// events, results, errors and logs. Unset, the server makes an id and returns it.
+	// Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+	// first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+	// REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+	// `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// Id of a model from `ListModels`, `provider/model`, or an alias. The server tries the models of an alias in order,
 	// like the models of `options.routing`. Empty means the server's default for this operation.
@@ -1323,8 +1445,13 @@ type RequestOptions struct {
 	InlineLimitBytes *int32 `protobuf:"varint,3,opt,name=inline_limit_bytes,json=inlineLimitBytes,proto3,oneof" json:"inline_limit_bytes,omitempty"`
 	// Number of previews in a `Stream`, 0 to 8. Some models send none.
 	PreviewCount int32 `protobuf:"varint,4,opt,name=preview_count,json=previewCount,proto3" json:"preview_count,omitempty"`
+	// Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+	// never gets them.
+	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Other models that may do the request. Unset means no other model.
 	Routing *Routing `protobuf:"bytes,6,opt,name=routing,proto3" json:"routing,omitempty"`
+	// Use of the server's cache of results. Unset means USE.
+	CacheMode CacheMode `protobuf:"varint,8,opt,name=cache_mode,json=cacheMode,proto3,enum=celeste.image.v1.CacheMode" json:"cache_mode,omitempty"`
 	// Opaque id of the end user, for the provider's own abuse detection, up to 128 characters. Hash the id, so that it
 	// names nobody. Empty means that the provider gets no id.
 	EndUser string `protobuf:"bytes,9,opt,name=end_user,json=endUser,proto3" json:"end_user,omitempty"`
@@ -1398,11 +1525,25 @@ func (x *RequestOptions) GetPreviewCount() int32 {
 	return 0
 }
 
+func (x *RequestOptions) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 func (x *RequestOptions) GetRouting() *Routing {
 	if x != nil {
 		return x.Routing
 	}
 	return nil
+}
+
+func (x *RequestOptions) GetCacheMode() CacheMode {
+	if x != nil {
+		return x.CacheMode
+	}
+	return CacheMode_CACHE_MODE_UNSPECIFIED
 }
 
 func (x *RequestOptions) GetEndUser() string {
@@ -1610,7 +1751,12 @@ type OperationResult struct {
 	Usage *Usage `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
 	// Verdicts of the operator's safety policy, one per category and checked text or image. Prompts have a verdict when
 	// they match a word list; images always have verdicts, also ALLOW. Empty when the operator has no policy.
-	Safety        []*SafetyVerdict `protobuf:"bytes,8,rep,name=safety,proto3" json:"safety,omitempty"`
+	Safety []*SafetyVerdict `protobuf:"bytes,8,rep,name=safety,proto3" json:"safety,omitempty"`
+	// Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+	// cached result, the cost of the first time.
+	Costs []*Cost `protobuf:"bytes,9,rep,name=costs,proto3" json:"costs,omitempty"`
+	// Origin of the result. A replayed or cached result costs nothing again.
+	Source        ResultSource `protobuf:"varint,11,opt,name=source,proto3,enum=celeste.image.v1.ResultSource" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1845,20 @@ func (x *OperationResult) GetSafety() []*SafetyVerdict {
 		return x.Safety
 	}
 	return nil
+}
+
+func (x *OperationResult) GetCosts() []*Cost {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
+}
+
+func (x *OperationResult) GetSource() ResultSource {
+	if x != nil {
+		return x.Source
+	}
+	return ResultSource_RESULT_SOURCE_UNSPECIFIED
 }
 
 var File_celeste_image_v1_operation_proto protoreflect.FileDescriptor
@@ -1800,21 +1960,27 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\aanalyze\x18\x04 \x01(\v2 .celeste.image.v1.AnalyzeRequestH\x00R\aanalyzeB\b\n" +
 	"\x04kind\x12\x00\"4\n" +
 	"\aRouting\x12)\n" +
-	"\x0ffallback_models\x18\x01 \x03(\tB\x00R\x0efallbackModels\"\xdc\x04\n" +
+	"\x0ffallback_models\x18\x01 \x03(\tB\x00R\x0efallbackModels\"\x9d\x06\n" +
 	"\x0eRequestOptions\x12>\n" +
 	"\n" +
 	"strictness\x18\x01 \x01(\x0e2\x1c.celeste.image.v1.StrictnessB\x00R\n" +
 	"strictness\x12b\n" +
 	"\x10provider_options\x18\x02 \x03(\v25.celeste.image.v1.RequestOptions.ProviderOptionsEntryB\x00R\x0fproviderOptions\x123\n" +
 	"\x12inline_limit_bytes\x18\x03 \x01(\x05B\x00H\x00R\x10inlineLimitBytes\x88\x01\x01\x12%\n" +
-	"\rpreview_count\x18\x04 \x01(\x05B\x00R\fpreviewCount\x123\n" +
-	"\arouting\x18\x06 \x01(\v2\x19.celeste.image.v1.RoutingR\arouting\x12\x1b\n" +
+	"\rpreview_count\x18\x04 \x01(\x05B\x00R\fpreviewCount\x12F\n" +
+	"\x06labels\x18\x05 \x03(\v2,.celeste.image.v1.RequestOptions.LabelsEntryB\x00R\x06labels\x123\n" +
+	"\arouting\x18\x06 \x01(\v2\x19.celeste.image.v1.RoutingR\arouting\x12<\n" +
+	"\n" +
+	"cache_mode\x18\b \x01(\x0e2\x1b.celeste.image.v1.CacheModeB\x00R\tcacheMode\x12\x1b\n" +
 	"\bend_user\x18\t \x01(\tB\x00R\aendUser\x12K\n" +
 	"\x0foutput_metadata\x18\v \x01(\x0e2 .celeste.image.v1.OutputMetadataB\x00R\x0eoutputMetadata\x12&\n" +
 	"\fembed_recipe\x18\f \x01(\bH\x01R\vembedRecipe\x88\x01\x01\x1a[\n" +
 	"\x14ProviderOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
-	"\x05value\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x05value:\x028\x01B\x15\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x05value:\x028\x01\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x15\n" +
 	"\x13_inline_limit_bytesB\x0f\n" +
 	"\r_embed_recipe\"\xbd\x02\n" +
 	"\fFidelityLine\x12\x12\n" +
@@ -1829,7 +1995,7 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\f_image_index\"P\n" +
 	"\fImageFailure\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12*\n" +
-	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\"\x95\x03\n" +
+	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\"\xfb\x03\n" +
 	"\x0fOperationResult\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
@@ -1839,7 +2005,9 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\banalysis\x18\x05 \x01(\v2\x1a.celeste.image.v1.AnalysisR\banalysis\x12:\n" +
 	"\bfidelity\x18\x06 \x03(\v2\x1e.celeste.image.v1.FidelityLineR\bfidelity\x12-\n" +
 	"\x05usage\x18\a \x01(\v2\x17.celeste.image.v1.UsageR\x05usage\x127\n" +
-	"\x06safety\x18\b \x03(\v2\x1f.celeste.image.v1.SafetyVerdictR\x06safety*|\n" +
+	"\x06safety\x18\b \x03(\v2\x1f.celeste.image.v1.SafetyVerdictR\x06safety\x12,\n" +
+	"\x05costs\x18\t \x03(\v2\x16.celeste.image.v1.CostR\x05costs\x126\n" +
+	"\x06source\x18\v \x01(\x0e2\x1e.celeste.image.v1.ResultSourceR\x06source*|\n" +
 	"\vUpscaleMode\x12\x1c\n" +
 	"\x18UPSCALE_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11UPSCALE_MODE_FAST\x10\x01\x12\x1d\n" +
@@ -1866,7 +2034,17 @@ const file_celeste_image_v1_operation_proto_rawDesc = "" +
 	"\x19FIDELITY_OUTCOME_ADJUSTED\x10\x02\x12\x1d\n" +
 	"\x19FIDELITY_OUTCOME_EMULATED\x10\x03\x12\x1c\n" +
 	"\x18FIDELITY_OUTCOME_DROPPED\x10\x04\x12\x1e\n" +
-	"\x1aFIDELITY_OUTCOME_DEFAULTED\x10\x05B\x8c\x01\n" +
+	"\x1aFIDELITY_OUTCOME_DEFAULTED\x10\x05*{\n" +
+	"\fResultSource\x12\x1d\n" +
+	"\x19RESULT_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12RESULT_SOURCE_MADE\x10\x01\x12\x1a\n" +
+	"\x16RESULT_SOURCE_REPLAYED\x10\x02\x12\x18\n" +
+	"\x14RESULT_SOURCE_CACHED\x10\x03*j\n" +
+	"\tCacheMode\x12\x1a\n" +
+	"\x16CACHE_MODE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eCACHE_MODE_USE\x10\x01\x12\x16\n" +
+	"\x12CACHE_MODE_REFRESH\x10\x02\x12\x15\n" +
+	"\x11CACHE_MODE_BYPASS\x10\x03B\x8c\x01\n" +
 	"\x1fio.github.celesteimage.image.v1B\x0eOperationProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10Celeste.Image.V1b\x06proto3"
 
 var (
@@ -1881,101 +2059,109 @@ func file_celeste_image_v1_operation_proto_rawDescGZIP() []byte {
 	return file_celeste_image_v1_operation_proto_rawDescData
 }
 
-var file_celeste_image_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_celeste_image_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_celeste_image_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_celeste_image_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_celeste_image_v1_operation_proto_goTypes = []any{
 	(UpscaleMode)(0),              // 0: celeste.image.v1.UpscaleMode
 	(OperationKind)(0),            // 1: celeste.image.v1.OperationKind
 	(Strictness)(0),               // 2: celeste.image.v1.Strictness
 	(OutputMetadata)(0),           // 3: celeste.image.v1.OutputMetadata
 	(FidelityOutcome)(0),          // 4: celeste.image.v1.FidelityOutcome
-	(*GenerateRequest)(nil),       // 5: celeste.image.v1.GenerateRequest
-	(*EditRequest)(nil),           // 6: celeste.image.v1.EditRequest
-	(*UpscaleRequest)(nil),        // 7: celeste.image.v1.UpscaleRequest
-	(*AnalyzeRequest)(nil),        // 8: celeste.image.v1.AnalyzeRequest
-	(*Operation)(nil),             // 9: celeste.image.v1.Operation
-	(*Routing)(nil),               // 10: celeste.image.v1.Routing
-	(*RequestOptions)(nil),        // 11: celeste.image.v1.RequestOptions
-	(*FidelityLine)(nil),          // 12: celeste.image.v1.FidelityLine
-	(*ImageFailure)(nil),          // 13: celeste.image.v1.ImageFailure
-	(*OperationResult)(nil),       // 14: celeste.image.v1.OperationResult
-	nil,                           // 15: celeste.image.v1.RequestOptions.ProviderOptionsEntry
-	(*Size)(nil),                  // 16: celeste.image.v1.Size
-	(*ImageReference)(nil),        // 17: celeste.image.v1.ImageReference
-	(*ImageInput)(nil),            // 18: celeste.image.v1.ImageInput
-	(*EraseEdit)(nil),             // 19: celeste.image.v1.EraseEdit
-	(*InpaintEdit)(nil),           // 20: celeste.image.v1.InpaintEdit
-	(*OutpaintEdit)(nil),          // 21: celeste.image.v1.OutpaintEdit
-	(*InstructEdit)(nil),          // 22: celeste.image.v1.InstructEdit
-	(*ReplaceBackgroundEdit)(nil), // 23: celeste.image.v1.ReplaceBackgroundEdit
-	(*RemoveBackgroundEdit)(nil),  // 24: celeste.image.v1.RemoveBackgroundEdit
-	(*RestyleEdit)(nil),           // 25: celeste.image.v1.RestyleEdit
-	(*RecolorEdit)(nil),           // 26: celeste.image.v1.RecolorEdit
-	(*SearchReplaceEdit)(nil),     // 27: celeste.image.v1.SearchReplaceEdit
-	(*RelightEdit)(nil),           // 28: celeste.image.v1.RelightEdit
-	(*VaryEdit)(nil),              // 29: celeste.image.v1.VaryEdit
-	(*ControlEdit)(nil),           // 30: celeste.image.v1.ControlEdit
-	(AnalysisKind)(0),             // 31: celeste.image.v1.AnalysisKind
-	(*structpb.Value)(nil),        // 32: google.protobuf.Value
-	(*status.Status)(nil),         // 33: google.rpc.Status
-	(*ImageOutput)(nil),           // 34: celeste.image.v1.ImageOutput
-	(*Analysis)(nil),              // 35: celeste.image.v1.Analysis
-	(*Usage)(nil),                 // 36: celeste.image.v1.Usage
-	(*SafetyVerdict)(nil),         // 37: celeste.image.v1.SafetyVerdict
-	(*structpb.Struct)(nil),       // 38: google.protobuf.Struct
+	(ResultSource)(0),             // 5: celeste.image.v1.ResultSource
+	(CacheMode)(0),                // 6: celeste.image.v1.CacheMode
+	(*GenerateRequest)(nil),       // 7: celeste.image.v1.GenerateRequest
+	(*EditRequest)(nil),           // 8: celeste.image.v1.EditRequest
+	(*UpscaleRequest)(nil),        // 9: celeste.image.v1.UpscaleRequest
+	(*AnalyzeRequest)(nil),        // 10: celeste.image.v1.AnalyzeRequest
+	(*Operation)(nil),             // 11: celeste.image.v1.Operation
+	(*Routing)(nil),               // 12: celeste.image.v1.Routing
+	(*RequestOptions)(nil),        // 13: celeste.image.v1.RequestOptions
+	(*FidelityLine)(nil),          // 14: celeste.image.v1.FidelityLine
+	(*ImageFailure)(nil),          // 15: celeste.image.v1.ImageFailure
+	(*OperationResult)(nil),       // 16: celeste.image.v1.OperationResult
+	nil,                           // 17: celeste.image.v1.RequestOptions.ProviderOptionsEntry
+	nil,                           // 18: celeste.image.v1.RequestOptions.LabelsEntry
+	(*Size)(nil),                  // 19: celeste.image.v1.Size
+	(*ImageReference)(nil),        // 20: celeste.image.v1.ImageReference
+	(*ImageInput)(nil),            // 21: celeste.image.v1.ImageInput
+	(*EraseEdit)(nil),             // 22: celeste.image.v1.EraseEdit
+	(*InpaintEdit)(nil),           // 23: celeste.image.v1.InpaintEdit
+	(*OutpaintEdit)(nil),          // 24: celeste.image.v1.OutpaintEdit
+	(*InstructEdit)(nil),          // 25: celeste.image.v1.InstructEdit
+	(*ReplaceBackgroundEdit)(nil), // 26: celeste.image.v1.ReplaceBackgroundEdit
+	(*RemoveBackgroundEdit)(nil),  // 27: celeste.image.v1.RemoveBackgroundEdit
+	(*RestyleEdit)(nil),           // 28: celeste.image.v1.RestyleEdit
+	(*RecolorEdit)(nil),           // 29: celeste.image.v1.RecolorEdit
+	(*SearchReplaceEdit)(nil),     // 30: celeste.image.v1.SearchReplaceEdit
+	(*RelightEdit)(nil),           // 31: celeste.image.v1.RelightEdit
+	(*VaryEdit)(nil),              // 32: celeste.image.v1.VaryEdit
+	(*ControlEdit)(nil),           // 33: celeste.image.v1.ControlEdit
+	(AnalysisKind)(0),             // 34: celeste.image.v1.AnalysisKind
+	(*structpb.Value)(nil),        // 35: google.protobuf.Value
+	(*status.Status)(nil),         // 36: google.rpc.Status
+	(*ImageOutput)(nil),           // 37: celeste.image.v1.ImageOutput
+	(*Analysis)(nil),              // 38: celeste.image.v1.Analysis
+	(*Usage)(nil),                 // 39: celeste.image.v1.Usage
+	(*SafetyVerdict)(nil),         // 40: celeste.image.v1.SafetyVerdict
+	(*Cost)(nil),                  // 41: celeste.image.v1.Cost
+	(*structpb.Struct)(nil),       // 42: google.protobuf.Struct
 }
 var file_celeste_image_v1_operation_proto_depIdxs = []int32{
-	11, // 0: celeste.image.v1.GenerateRequest.options:type_name -> celeste.image.v1.RequestOptions
-	16, // 1: celeste.image.v1.GenerateRequest.size:type_name -> celeste.image.v1.Size
-	17, // 2: celeste.image.v1.GenerateRequest.references:type_name -> celeste.image.v1.ImageReference
-	11, // 3: celeste.image.v1.EditRequest.options:type_name -> celeste.image.v1.RequestOptions
-	18, // 4: celeste.image.v1.EditRequest.image:type_name -> celeste.image.v1.ImageInput
-	17, // 5: celeste.image.v1.EditRequest.references:type_name -> celeste.image.v1.ImageReference
-	16, // 6: celeste.image.v1.EditRequest.size:type_name -> celeste.image.v1.Size
-	19, // 7: celeste.image.v1.EditRequest.erase:type_name -> celeste.image.v1.EraseEdit
-	20, // 8: celeste.image.v1.EditRequest.inpaint:type_name -> celeste.image.v1.InpaintEdit
-	21, // 9: celeste.image.v1.EditRequest.outpaint:type_name -> celeste.image.v1.OutpaintEdit
-	22, // 10: celeste.image.v1.EditRequest.instruct:type_name -> celeste.image.v1.InstructEdit
-	23, // 11: celeste.image.v1.EditRequest.replace_background:type_name -> celeste.image.v1.ReplaceBackgroundEdit
-	24, // 12: celeste.image.v1.EditRequest.remove_background:type_name -> celeste.image.v1.RemoveBackgroundEdit
-	25, // 13: celeste.image.v1.EditRequest.restyle:type_name -> celeste.image.v1.RestyleEdit
-	26, // 14: celeste.image.v1.EditRequest.recolor:type_name -> celeste.image.v1.RecolorEdit
-	27, // 15: celeste.image.v1.EditRequest.search_replace:type_name -> celeste.image.v1.SearchReplaceEdit
-	28, // 16: celeste.image.v1.EditRequest.relight:type_name -> celeste.image.v1.RelightEdit
-	29, // 17: celeste.image.v1.EditRequest.vary:type_name -> celeste.image.v1.VaryEdit
-	30, // 18: celeste.image.v1.EditRequest.control:type_name -> celeste.image.v1.ControlEdit
-	11, // 19: celeste.image.v1.UpscaleRequest.options:type_name -> celeste.image.v1.RequestOptions
-	18, // 20: celeste.image.v1.UpscaleRequest.image:type_name -> celeste.image.v1.ImageInput
-	16, // 21: celeste.image.v1.UpscaleRequest.size:type_name -> celeste.image.v1.Size
+	13, // 0: celeste.image.v1.GenerateRequest.options:type_name -> celeste.image.v1.RequestOptions
+	19, // 1: celeste.image.v1.GenerateRequest.size:type_name -> celeste.image.v1.Size
+	20, // 2: celeste.image.v1.GenerateRequest.references:type_name -> celeste.image.v1.ImageReference
+	13, // 3: celeste.image.v1.EditRequest.options:type_name -> celeste.image.v1.RequestOptions
+	21, // 4: celeste.image.v1.EditRequest.image:type_name -> celeste.image.v1.ImageInput
+	20, // 5: celeste.image.v1.EditRequest.references:type_name -> celeste.image.v1.ImageReference
+	19, // 6: celeste.image.v1.EditRequest.size:type_name -> celeste.image.v1.Size
+	22, // 7: celeste.image.v1.EditRequest.erase:type_name -> celeste.image.v1.EraseEdit
+	23, // 8: celeste.image.v1.EditRequest.inpaint:type_name -> celeste.image.v1.InpaintEdit
+	24, // 9: celeste.image.v1.EditRequest.outpaint:type_name -> celeste.image.v1.OutpaintEdit
+	25, // 10: celeste.image.v1.EditRequest.instruct:type_name -> celeste.image.v1.InstructEdit
+	26, // 11: celeste.image.v1.EditRequest.replace_background:type_name -> celeste.image.v1.ReplaceBackgroundEdit
+	27, // 12: celeste.image.v1.EditRequest.remove_background:type_name -> celeste.image.v1.RemoveBackgroundEdit
+	28, // 13: celeste.image.v1.EditRequest.restyle:type_name -> celeste.image.v1.RestyleEdit
+	29, // 14: celeste.image.v1.EditRequest.recolor:type_name -> celeste.image.v1.RecolorEdit
+	30, // 15: celeste.image.v1.EditRequest.search_replace:type_name -> celeste.image.v1.SearchReplaceEdit
+	31, // 16: celeste.image.v1.EditRequest.relight:type_name -> celeste.image.v1.RelightEdit
+	32, // 17: celeste.image.v1.EditRequest.vary:type_name -> celeste.image.v1.VaryEdit
+	33, // 18: celeste.image.v1.EditRequest.control:type_name -> celeste.image.v1.ControlEdit
+	13, // 19: celeste.image.v1.UpscaleRequest.options:type_name -> celeste.image.v1.RequestOptions
+	21, // 20: celeste.image.v1.UpscaleRequest.image:type_name -> celeste.image.v1.ImageInput
+	19, // 21: celeste.image.v1.UpscaleRequest.size:type_name -> celeste.image.v1.Size
 	0,  // 22: celeste.image.v1.UpscaleRequest.mode:type_name -> celeste.image.v1.UpscaleMode
-	11, // 23: celeste.image.v1.AnalyzeRequest.options:type_name -> celeste.image.v1.RequestOptions
-	18, // 24: celeste.image.v1.AnalyzeRequest.image:type_name -> celeste.image.v1.ImageInput
-	31, // 25: celeste.image.v1.AnalyzeRequest.kinds:type_name -> celeste.image.v1.AnalysisKind
-	5,  // 26: celeste.image.v1.Operation.generate:type_name -> celeste.image.v1.GenerateRequest
-	6,  // 27: celeste.image.v1.Operation.edit:type_name -> celeste.image.v1.EditRequest
-	7,  // 28: celeste.image.v1.Operation.upscale:type_name -> celeste.image.v1.UpscaleRequest
-	8,  // 29: celeste.image.v1.Operation.analyze:type_name -> celeste.image.v1.AnalyzeRequest
+	13, // 23: celeste.image.v1.AnalyzeRequest.options:type_name -> celeste.image.v1.RequestOptions
+	21, // 24: celeste.image.v1.AnalyzeRequest.image:type_name -> celeste.image.v1.ImageInput
+	34, // 25: celeste.image.v1.AnalyzeRequest.kinds:type_name -> celeste.image.v1.AnalysisKind
+	7,  // 26: celeste.image.v1.Operation.generate:type_name -> celeste.image.v1.GenerateRequest
+	8,  // 27: celeste.image.v1.Operation.edit:type_name -> celeste.image.v1.EditRequest
+	9,  // 28: celeste.image.v1.Operation.upscale:type_name -> celeste.image.v1.UpscaleRequest
+	10, // 29: celeste.image.v1.Operation.analyze:type_name -> celeste.image.v1.AnalyzeRequest
 	2,  // 30: celeste.image.v1.RequestOptions.strictness:type_name -> celeste.image.v1.Strictness
-	15, // 31: celeste.image.v1.RequestOptions.provider_options:type_name -> celeste.image.v1.RequestOptions.ProviderOptionsEntry
-	10, // 32: celeste.image.v1.RequestOptions.routing:type_name -> celeste.image.v1.Routing
-	3,  // 33: celeste.image.v1.RequestOptions.output_metadata:type_name -> celeste.image.v1.OutputMetadata
-	4,  // 34: celeste.image.v1.FidelityLine.outcome:type_name -> celeste.image.v1.FidelityOutcome
-	32, // 35: celeste.image.v1.FidelityLine.asked:type_name -> google.protobuf.Value
-	32, // 36: celeste.image.v1.FidelityLine.sent:type_name -> google.protobuf.Value
-	32, // 37: celeste.image.v1.FidelityLine.measured:type_name -> google.protobuf.Value
-	33, // 38: celeste.image.v1.ImageFailure.status:type_name -> google.rpc.Status
-	34, // 39: celeste.image.v1.OperationResult.images:type_name -> celeste.image.v1.ImageOutput
-	13, // 40: celeste.image.v1.OperationResult.failures:type_name -> celeste.image.v1.ImageFailure
-	35, // 41: celeste.image.v1.OperationResult.analysis:type_name -> celeste.image.v1.Analysis
-	12, // 42: celeste.image.v1.OperationResult.fidelity:type_name -> celeste.image.v1.FidelityLine
-	36, // 43: celeste.image.v1.OperationResult.usage:type_name -> celeste.image.v1.Usage
-	37, // 44: celeste.image.v1.OperationResult.safety:type_name -> celeste.image.v1.SafetyVerdict
-	38, // 45: celeste.image.v1.RequestOptions.ProviderOptionsEntry.value:type_name -> google.protobuf.Struct
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	17, // 31: celeste.image.v1.RequestOptions.provider_options:type_name -> celeste.image.v1.RequestOptions.ProviderOptionsEntry
+	18, // 32: celeste.image.v1.RequestOptions.labels:type_name -> celeste.image.v1.RequestOptions.LabelsEntry
+	12, // 33: celeste.image.v1.RequestOptions.routing:type_name -> celeste.image.v1.Routing
+	6,  // 34: celeste.image.v1.RequestOptions.cache_mode:type_name -> celeste.image.v1.CacheMode
+	3,  // 35: celeste.image.v1.RequestOptions.output_metadata:type_name -> celeste.image.v1.OutputMetadata
+	4,  // 36: celeste.image.v1.FidelityLine.outcome:type_name -> celeste.image.v1.FidelityOutcome
+	35, // 37: celeste.image.v1.FidelityLine.asked:type_name -> google.protobuf.Value
+	35, // 38: celeste.image.v1.FidelityLine.sent:type_name -> google.protobuf.Value
+	35, // 39: celeste.image.v1.FidelityLine.measured:type_name -> google.protobuf.Value
+	36, // 40: celeste.image.v1.ImageFailure.status:type_name -> google.rpc.Status
+	37, // 41: celeste.image.v1.OperationResult.images:type_name -> celeste.image.v1.ImageOutput
+	15, // 42: celeste.image.v1.OperationResult.failures:type_name -> celeste.image.v1.ImageFailure
+	38, // 43: celeste.image.v1.OperationResult.analysis:type_name -> celeste.image.v1.Analysis
+	14, // 44: celeste.image.v1.OperationResult.fidelity:type_name -> celeste.image.v1.FidelityLine
+	39, // 45: celeste.image.v1.OperationResult.usage:type_name -> celeste.image.v1.Usage
+	40, // 46: celeste.image.v1.OperationResult.safety:type_name -> celeste.image.v1.SafetyVerdict
+	41, // 47: celeste.image.v1.OperationResult.costs:type_name -> celeste.image.v1.Cost
+	5,  // 48: celeste.image.v1.OperationResult.source:type_name -> celeste.image.v1.ResultSource
+	42, // 49: celeste.image.v1.RequestOptions.ProviderOptionsEntry.value:type_name -> google.protobuf.Struct
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_celeste_image_v1_operation_proto_init() }
@@ -2017,8 +2203,8 @@ func file_celeste_image_v1_operation_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeste_image_v1_operation_proto_rawDesc), len(file_celeste_image_v1_operation_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   11,
+			NumEnums:      7,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -7,7 +7,7 @@ require 'google/protobuf'
 require 'google/protobuf/duration_pb'
 
 
-descriptor_data = "\n\x1c\x63\x65leste/image/v1/money.proto\x12\x10\x63\x65leste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x05Money\x12#\n\rcurrency_code\x18\x01 \x01(\tR\x0c\x63urrencyCode\x12\x14\n\x05nanos\x18\x02 \x01(\x03R\x05nanos\"6\n\x08Quantity\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n\x06\x61mount\x18\x02 \x01(\x01R\x06\x61mount\"\xb1\x01\n\x05Usage\x12\x16\n\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n\nmegapixels\x18\x02 \x01(\x01R\nmegapixels\x12<\n\x0c\x63ompute_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x63omputeTime\x12\x32\n\x06\x62illed\x18\x04 \x03(\x0b\x32\x1a.celeste.image.v1.QuantityR\x06\x62illedB\x88\x01\n\x1fio.github.celesteimage.image.v1B\nMoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3"
+descriptor_data = "\n\x1c\x63\x65leste/image/v1/money.proto\x12\x10\x63\x65leste.image.v1\x1a\x1egoogle/protobuf/duration.proto\"B\n\x05Money\x12#\n\rcurrency_code\x18\x01 \x01(\tR\x0c\x63urrencyCode\x12\x14\n\x05nanos\x18\x02 \x01(\x03R\x05nanos\"L\n\x08Quantity\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x16\n\x06\x61mount\x18\x02 \x01(\x01R\x06\x61mount\x12\x14\n\x05model\x18\x03 \x01(\tR\x05model\"\xca\x01\n\x04\x43ost\x12\x31\n\x07settled\x18\x01 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\x07settled\x12\x35\n\tuncertain\x18\x02 \x01(\x0b\x32\x17.celeste.image.v1.MoneyR\tuncertain\x12\x31\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\x1b.celeste.image.v1.CostBasisR\x05\x62\x61sis\x12%\n\x0eunpriced_calls\x18\x04 \x01(\x05R\runpricedCalls\"\xb1\x01\n\x05Usage\x12\x16\n\x06images\x18\x01 \x01(\x05R\x06images\x12\x1e\n\nmegapixels\x18\x02 \x01(\x01R\nmegapixels\x12<\n\x0c\x63ompute_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0b\x63omputeTime\x12\x32\n\x06\x62illed\x18\x04 \x03(\x0b\x32\x1a.celeste.image.v1.QuantityR\x06\x62illed*u\n\tCostBasis\x12\x1a\n\x16\x43OST_BASIS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OST_BASIS_REPORTED\x10\x01\x12\x19\n\x15\x43OST_BASIS_CALCULATED\x10\x02\x12\x18\n\x14\x43OST_BASIS_ESTIMATED\x10\x03\x42\x88\x01\n\x1fio.github.celesteimage.image.v1B\nMoneyProtoP\x01ZDgithub.com/celeste-image/celeste/clients/go/celeste/image/v1;imagev1\xaa\x02\x10\x43\x65leste.Image.V1b\x06proto3"
 
 pool = ::Google::Protobuf::DescriptorPool.generated_pool
 pool.add_serialized_file(descriptor_data)
@@ -17,7 +17,9 @@ module Celeste
     module V1
       Money = ::Google::Protobuf::DescriptorPool.generated_pool.lookup("celeste.image.v1.Money").msgclass
       Quantity = ::Google::Protobuf::DescriptorPool.generated_pool.lookup("celeste.image.v1.Quantity").msgclass
+      Cost = ::Google::Protobuf::DescriptorPool.generated_pool.lookup("celeste.image.v1.Cost").msgclass
       Usage = ::Google::Protobuf::DescriptorPool.generated_pool.lookup("celeste.image.v1.Usage").msgclass
+      CostBasis = ::Google::Protobuf::DescriptorPool.generated_pool.lookup("celeste.image.v1.CostBasis").enummodule
     end
   end
 end

@@ -2,8 +2,8 @@
 // @generated from file celeste/image/v1/money.proto (package celeste.image.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/money.proto.
  */
 export const file_celeste_image_v1_money: GenFile = /*@__PURE__*/
-  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxIi0KBU1vbmV5EhUKDWN1cnJlbmN5X2NvZGUYASABKAkSDQoFbmFub3MYAiABKAMiKAoIUXVhbnRpdHkSDAoEdW5pdBgBIAEoCRIOCgZhbW91bnQYAiABKAEiiAEKBVVzYWdlEg4KBmltYWdlcxgBIAEoBRISCgptZWdhcGl4ZWxzGAIgASgBEi8KDGNvbXB1dGVfdGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgZiaWxsZWQYBCADKAsyGi5jZWxlc3RlLmltYWdlLnYxLlF1YW50aXR5QogBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChxjZWxlc3RlL2ltYWdlL3YxL21vbmV5LnByb3RvEhBjZWxlc3RlLmltYWdlLnYxIi0KBU1vbmV5EhUKDWN1cnJlbmN5X2NvZGUYASABKAkSDQoFbmFub3MYAiABKAMiNwoIUXVhbnRpdHkSDAoEdW5pdBgBIAEoCRIOCgZhbW91bnQYAiABKAESDQoFbW9kZWwYAyABKAkioAEKBENvc3QSKAoHc2V0dGxlZBgBIAEoCzIXLmNlbGVzdGUuaW1hZ2UudjEuTW9uZXkSKgoJdW5jZXJ0YWluGAIgASgLMhcuY2VsZXN0ZS5pbWFnZS52MS5Nb25leRIqCgViYXNpcxgDIAEoDjIbLmNlbGVzdGUuaW1hZ2UudjEuQ29zdEJhc2lzEhYKDnVucHJpY2VkX2NhbGxzGAQgASgFIogBCgVVc2FnZRIOCgZpbWFnZXMYASABKAUSEgoKbWVnYXBpeGVscxgCIAEoARIvCgxjb21wdXRlX3RpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoGYmlsbGVkGAQgAygLMhouY2VsZXN0ZS5pbWFnZS52MS5RdWFudGl0eSp1CglDb3N0QmFzaXMSGgoWQ09TVF9CQVNJU19VTlNQRUNJRklFRBAAEhcKE0NPU1RfQkFTSVNfUkVQT1JURUQQARIZChVDT1NUX0JBU0lTX0NBTENVTEFURUQQAhIYChRDT1NUX0JBU0lTX0VTVElNQVRFRBADQogBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQgpNb25leVByb3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * An amount of money, never negative. `currency_code` "USD" with `nanos` 40000000 is 0.04 US dollars.
@@ -61,6 +61,13 @@ export type Quantity = Message<"celeste.image.v1.Quantity"> & {
    * @generated from field: double amount = 2;
    */
   amount: number;
+
+  /**
+   * Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+   *
+   * @generated from field: string model = 3;
+   */
+  model: string;
 };
 
 /**
@@ -69,6 +76,50 @@ export type Quantity = Message<"celeste.image.v1.Quantity"> & {
  */
 export const QuantitySchema: GenMessage<Quantity> = /*@__PURE__*/
   messageDesc(file_celeste_image_v1_money, 1);
+
+/**
+ * Cost of work in one currency. An unset amount is unknown; it is never 0 for that reason. Amounts in different
+ * currencies are never added: there is one Cost per currency.
+ *
+ * @generated from message celeste.image.v1.Cost
+ */
+export type Cost = Message<"celeste.image.v1.Cost"> & {
+  /**
+   * Amount that has to be paid for work that has ended. Of several calls, the sum of the known amounts.
+   *
+   * @generated from field: celeste.image.v1.Money settled = 1;
+   */
+  settled?: Money | undefined;
+
+  /**
+   * Amount that may have to be paid as well, for work that has not ended or whose outcome is unknown.
+   *
+   * @generated from field: celeste.image.v1.Money uncertain = 2;
+   */
+  uncertain?: Money | undefined;
+
+  /**
+   * Origin of `settled`. Of a sum, the least certain one.
+   *
+   * @generated from field: celeste.image.v1.CostBasis basis = 3;
+   */
+  basis: CostBasis;
+
+  /**
+   * Calls whose amount is unknown: there is no price, or it is unknown whether the provider charges them. `settled` and
+   * `uncertain` are without them.
+   *
+   * @generated from field: int32 unpriced_calls = 4;
+   */
+  unpricedCalls: number;
+};
+
+/**
+ * Describes the message celeste.image.v1.Cost.
+ * Use `create(CostSchema)` to create a new message.
+ */
+export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
+  messageDesc(file_celeste_image_v1_money, 2);
 
 /**
  * Resources that one operation used.
@@ -98,8 +149,8 @@ export type Usage = Message<"celeste.image.v1.Usage"> & {
   computeTime?: Duration | undefined;
 
   /**
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    *
    * @generated from field: repeated celeste.image.v1.Quantity billed = 4;
    */
@@ -111,5 +162,46 @@ export type Usage = Message<"celeste.image.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_celeste_image_v1_money, 2);
+  messageDesc(file_celeste_image_v1_money, 3);
+
+/**
+ * Origin of a settled amount.
+ *
+ * @generated from enum celeste.image.v1.CostBasis
+ */
+export enum CostBasis {
+  /**
+   * Nothing is settled yet, or the amount is unknown.
+   *
+   * @generated from enum value: COST_BASIS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The provider named the amount.
+   *
+   * @generated from enum value: COST_BASIS_REPORTED = 1;
+   */
+  REPORTED = 1,
+
+  /**
+   * The server multiplied the quantities that the provider counted by the model's price rules.
+   *
+   * @generated from enum value: COST_BASIS_CALCULATED = 2;
+   */
+  CALCULATED = 2,
+
+  /**
+   * The server multiplied what was asked for and made by the price rules: the provider counted nothing, or did not say.
+   *
+   * @generated from enum value: COST_BASIS_ESTIMATED = 3;
+   */
+  ESTIMATED = 3,
+}
+
+/**
+ * Describes the enum celeste.image.v1.CostBasis.
+ */
+export const CostBasisSchema: GenEnum<CostBasis> = /*@__PURE__*/
+  enumDesc(file_celeste_image_v1_money, 0);
 

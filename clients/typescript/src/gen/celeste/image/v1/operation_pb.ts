@@ -10,7 +10,7 @@ import type { ControlEdit, EraseEdit, InpaintEdit, InstructEdit, OutpaintEdit, R
 import { file_celeste_image_v1_edit } from "./edit_pb.js";
 import type { ImageInput, ImageOutput, ImageReference, Size } from "./image_pb.js";
 import { file_celeste_image_v1_image } from "./image_pb.js";
-import type { Usage } from "./money_pb.js";
+import type { Cost, Usage } from "./money_pb.js";
 import { file_celeste_image_v1_money } from "./money_pb.js";
 import type { SafetyVerdict } from "./safety_pb.js";
 import { file_celeste_image_v1_safety } from "./safety_pb.js";
@@ -24,7 +24,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file celeste/image/v1/operation.proto.
  */
 export const file_celeste_image_v1_operation: GenFile = /*@__PURE__*/
-  fileDesc("CiBjZWxlc3RlL2ltYWdlL3YxL29wZXJhdGlvbi5wcm90bxIQY2VsZXN0ZS5pbWFnZS52MSLEAwoPR2VuZXJhdGVSZXF1ZXN0EhQKCnJlcXVlc3RfaWQYASABKAlCABIPCgVtb2RlbBgCIAEoCUIAEjEKB29wdGlvbnMYAyABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zEhAKBnByb21wdBgEIAEoCUIAEhkKD25lZ2F0aXZlX3Byb21wdBgFIAEoCUIAEiQKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYByABKAVCABIRCgRzZWVkGAggASgESACIAQESGwoRb3V0cHV0X21lZGlhX3R5cGUYCSABKAlCABI2CgpyZWZlcmVuY2VzGAogAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAGIAQFCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0Iu4ICgtFZGl0UmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhEKBHNlZWQYBSABKARIAYgBARI2CgpyZWZlcmVuY2VzGAYgAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhkKD25lZ2F0aXZlX3Byb21wdBgHIAEoCUIAEiQKBHNpemUYCCABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYCSABKAVCABIbChFvdXRwdXRfbWVkaWFfdHlwZRgKIAEoCUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAKIAQESLAoFZXJhc2UYECABKAsyGy5jZWxlc3RlLmltYWdlLnYxLkVyYXNlRWRpdEgAEjAKB2lucGFpbnQYESABKAsyHS5jZWxlc3RlLmltYWdlLnYxLklucGFpbnRFZGl0SAASMgoIb3V0cGFpbnQYEiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLk91dHBhaW50RWRpdEgAEjIKCGluc3RydWN0GBMgASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5JbnN0cnVjdEVkaXRIABJFChJyZXBsYWNlX2JhY2tncm91bmQYFCABKAsyJy5jZWxlc3RlLmltYWdlLnYxLlJlcGxhY2VCYWNrZ3JvdW5kRWRpdEgAEkMKEXJlbW92ZV9iYWNrZ3JvdW5kGBUgASgLMiYuY2VsZXN0ZS5pbWFnZS52MS5SZW1vdmVCYWNrZ3JvdW5kRWRpdEgAEjAKB3Jlc3R5bGUYFiABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlJlc3R5bGVFZGl0SAASMAoHcmVjb2xvchgXIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuUmVjb2xvckVkaXRIABI9Cg5zZWFyY2hfcmVwbGFjZRgYIAEoCzIjLmNlbGVzdGUuaW1hZ2UudjEuU2VhcmNoUmVwbGFjZUVkaXRIABIwCgdyZWxpZ2h0GBkgASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5SZWxpZ2h0RWRpdEgAEioKBHZhcnkYGiABKAsyGi5jZWxlc3RlLmltYWdlLnYxLlZhcnlFZGl0SAASMAoHY29udHJvbBgcIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuQ29udHJvbEVkaXRIAEIICgRraW5kEgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0IooDCg5VcHNjYWxlUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhAKBmZhY3RvchgFIAEoAUIAEiYKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCABItCgRtb2RlGAcgASgOMh0uY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlTW9kZUIAEhsKEW91dHB1dF9tZWRpYV90eXBlGAggASgJQgASEAoGcHJvbXB0GAkgASgJQgASGQoKY3JlYXRpdml0eRgKIAEoAUIASACIAQESEQoEc2VlZBgLIAEoBEgBiAEBEg8KBXN0eWxlGAwgASgJQgA6AEINCgtfY3JlYXRpdml0eUIHCgVfc2VlZCLKAQoOQW5hbHl6ZVJlcXVlc3QSFAoKcmVxdWVzdF9pZBgBIAEoCUIAEg8KBW1vZGVsGAIgASgJQgASMQoHb3B0aW9ucxgDIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuUmVxdWVzdE9wdGlvbnMSLQoFaW1hZ2UYBCABKAsyHC5jZWxlc3RlLmltYWdlLnYxLkltYWdlSW5wdXRCABIvCgVraW5kcxgFIAMoDjIeLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHlzaXNLaW5kQgAi5QEKCU9wZXJhdGlvbhI1CghnZW5lcmF0ZRgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuR2VuZXJhdGVSZXF1ZXN0SAASLQoEZWRpdBgCIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuRWRpdFJlcXVlc3RIABIzCgd1cHNjYWxlGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlUmVxdWVzdEgAEjMKB2FuYWx5emUYBCABKAsyIC5jZWxlc3RlLmltYWdlLnYxLkFuYWx5emVSZXF1ZXN0SABCCAoEa2luZBIAIiQKB1JvdXRpbmcSGQoPZmFsbGJhY2tfbW9kZWxzGAEgAygJQgAi5AMKDlJlcXVlc3RPcHRpb25zEjIKCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmltYWdlLnYxLlN0cmljdG5lc3NCABJRChBwcm92aWRlcl9vcHRpb25zGAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucy5Qcm92aWRlck9wdGlvbnNFbnRyeUIAEiEKEmlubGluZV9saW1pdF9ieXRlcxgDIAEoBUIASACIAQESFwoNcHJldmlld19jb3VudBgEIAEoBUIAEioKB3JvdXRpbmcYBiABKAsyGS5jZWxlc3RlLmltYWdlLnYxLlJvdXRpbmcSEgoIZW5kX3VzZXIYCSABKAlCABI7Cg9vdXRwdXRfbWV0YWRhdGEYCyABKA4yIC5jZWxlc3RlLmltYWdlLnYxLk91dHB1dE1ldGFkYXRhQgASGQoMZW1iZWRfcmVjaXBlGAwgASgISAGIAQEaTwoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDoCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IPCg1fZW1iZWRfcmVjaXBlIoICCgxGaWRlbGl0eUxpbmUSDAoEcGF0aBgBIAEoCRIyCgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5GaWRlbGl0eU91dGNvbWUSJQoFYXNrZWQYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJAoEc2VudBgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIoCghtZWFzdXJlZBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIPCgdtZXNzYWdlGAYgASgJEhgKC2ltYWdlX2luZGV4GAcgASgFSACIAQFCDgoMX2ltYWdlX2luZGV4IkEKDEltYWdlRmFpbHVyZRINCgVpbmRleBgBIAEoBRIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyLOAgoPT3BlcmF0aW9uUmVzdWx0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFbW9kZWwYAiABKAkSLQoGaW1hZ2VzGAMgAygLMh0uY2VsZXN0ZS5pbWFnZS52MS5JbWFnZU91dHB1dBIwCghmYWlsdXJlcxgEIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VGYWlsdXJlEiwKCGFuYWx5c2lzGAUgASgLMhouY2VsZXN0ZS5pbWFnZS52MS5BbmFseXNpcxIwCghmaWRlbGl0eRgGIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlMaW5lEiYKBXVzYWdlGAcgASgLMhcuY2VsZXN0ZS5pbWFnZS52MS5Vc2FnZRIvCgZzYWZldHkYCCADKAsyHy5jZWxlc3RlLmltYWdlLnYxLlNhZmV0eVZlcmRpY3QqfAoLVXBzY2FsZU1vZGUSHAoYVVBTQ0FMRV9NT0RFX1VOU1BFQ0lGSUVEEAASFQoRVVBTQ0FMRV9NT0RFX0ZBU1QQARIdChlVUFNDQUxFX01PREVfQ09OU0VSVkFUSVZFEAISGQoVVVBTQ0FMRV9NT0RFX0NSRUFUSVZFEAMqnQEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fS0lORF9HRU5FUkFURRABEhcKE09QRVJBVElPTl9LSU5EX0VESVQQAhIaChZPUEVSQVRJT05fS0lORF9VUFNDQUxFEAMSGgoWT1BFUkFUSU9OX0tJTkRfQU5BTFlaRRAEKlsKClN0cmljdG5lc3MSGgoWU1RSSUNUTkVTU19VTlNQRUNJRklFRBAAEhoKFlNUUklDVE5FU1NfQkVTVF9FRkZPUlQQARIVChFTVFJJQ1RORVNTX1NUUklDVBACKmYKDk91dHB1dE1ldGFkYXRhEh8KG09VVFBVVF9NRVRBREFUQV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9NRVRBREFUQV9LRUVQEAESGQoVT1VUUFVUX01FVEFEQVRBX1NUUklQEAIqzQEKD0ZpZGVsaXR5T3V0Y29tZRIgChxGSURFTElUWV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYRklERUxJVFlfT1VUQ09NRV9IT05PUkVEEAESHQoZRklERUxJVFlfT1VUQ09NRV9BREpVU1RFRBACEh0KGUZJREVMSVRZX09VVENPTUVfRU1VTEFURUQQAxIcChhGSURFTElUWV9PVVRDT01FX0RST1BQRUQQBBIeChpGSURFTElUWV9PVVRDT01FX0RFRkFVTFRFRBAFQowBCh9pby5naXRodWIuY2VsZXN0ZWltYWdlLmltYWdlLnYxQg5PcGVyYXRpb25Qcm90b1ABWkRnaXRodWIuY29tL2NlbGVzdGUtaW1hZ2UvY2VsZXN0ZS9jbGllbnRzL2dvL2NlbGVzdGUvaW1hZ2UvdjE7aW1hZ2V2MaoCEENlbGVzdGUuSW1hZ2UuVjFiBnByb3RvMw", [file_celeste_image_v1_analysis, file_celeste_image_v1_edit, file_celeste_image_v1_image, file_celeste_image_v1_money, file_celeste_image_v1_safety, file_google_protobuf_struct, file_google_rpc_status]);
+  fileDesc("CiBjZWxlc3RlL2ltYWdlL3YxL29wZXJhdGlvbi5wcm90bxIQY2VsZXN0ZS5pbWFnZS52MSLEAwoPR2VuZXJhdGVSZXF1ZXN0EhQKCnJlcXVlc3RfaWQYASABKAlCABIPCgVtb2RlbBgCIAEoCUIAEjEKB29wdGlvbnMYAyABKAsyIC5jZWxlc3RlLmltYWdlLnYxLlJlcXVlc3RPcHRpb25zEhAKBnByb21wdBgEIAEoCUIAEhkKD25lZ2F0aXZlX3Byb21wdBgFIAEoCUIAEiQKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYByABKAVCABIRCgRzZWVkGAggASgESACIAQESGwoRb3V0cHV0X21lZGlhX3R5cGUYCSABKAlCABI2CgpyZWZlcmVuY2VzGAogAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAGIAQFCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0Iu4ICgtFZGl0UmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhEKBHNlZWQYBSABKARIAYgBARI2CgpyZWZlcmVuY2VzGAYgAygLMiAuY2VsZXN0ZS5pbWFnZS52MS5JbWFnZVJlZmVyZW5jZUIAEhkKD25lZ2F0aXZlX3Byb21wdBgHIAEoCUIAEiQKBHNpemUYCCABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemUSDwoFY291bnQYCSABKAVCABIbChFvdXRwdXRfbWVkaWFfdHlwZRgKIAEoCUIAEhEKB3F1YWxpdHkYCyABKAlCABIUCgpiYWNrZ3JvdW5kGAwgASgJQgASGAoOb3V0cHV0X3F1YWxpdHkYDSABKAVCABIPCgVzdHlsZRgOIAEoCUIAEhsKDnJld3JpdGVfcHJvbXB0GA8gASgISAKIAQESLAoFZXJhc2UYECABKAsyGy5jZWxlc3RlLmltYWdlLnYxLkVyYXNlRWRpdEgAEjAKB2lucGFpbnQYESABKAsyHS5jZWxlc3RlLmltYWdlLnYxLklucGFpbnRFZGl0SAASMgoIb3V0cGFpbnQYEiABKAsyHi5jZWxlc3RlLmltYWdlLnYxLk91dHBhaW50RWRpdEgAEjIKCGluc3RydWN0GBMgASgLMh4uY2VsZXN0ZS5pbWFnZS52MS5JbnN0cnVjdEVkaXRIABJFChJyZXBsYWNlX2JhY2tncm91bmQYFCABKAsyJy5jZWxlc3RlLmltYWdlLnYxLlJlcGxhY2VCYWNrZ3JvdW5kRWRpdEgAEkMKEXJlbW92ZV9iYWNrZ3JvdW5kGBUgASgLMiYuY2VsZXN0ZS5pbWFnZS52MS5SZW1vdmVCYWNrZ3JvdW5kRWRpdEgAEjAKB3Jlc3R5bGUYFiABKAsyHS5jZWxlc3RlLmltYWdlLnYxLlJlc3R5bGVFZGl0SAASMAoHcmVjb2xvchgXIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuUmVjb2xvckVkaXRIABI9Cg5zZWFyY2hfcmVwbGFjZRgYIAEoCzIjLmNlbGVzdGUuaW1hZ2UudjEuU2VhcmNoUmVwbGFjZUVkaXRIABIwCgdyZWxpZ2h0GBkgASgLMh0uY2VsZXN0ZS5pbWFnZS52MS5SZWxpZ2h0RWRpdEgAEioKBHZhcnkYGiABKAsyGi5jZWxlc3RlLmltYWdlLnYxLlZhcnlFZGl0SAASMAoHY29udHJvbBgcIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuQ29udHJvbEVkaXRIAEIICgRraW5kEgBCBwoFX3NlZWRCEQoPX3Jld3JpdGVfcHJvbXB0IooDCg5VcHNjYWxlUmVxdWVzdBIUCgpyZXF1ZXN0X2lkGAEgASgJQgASDwoFbW9kZWwYAiABKAlCABIxCgdvcHRpb25zGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucxItCgVpbWFnZRgEIAEoCzIcLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VJbnB1dEIAEhAKBmZhY3RvchgFIAEoAUIAEiYKBHNpemUYBiABKAsyFi5jZWxlc3RlLmltYWdlLnYxLlNpemVCABItCgRtb2RlGAcgASgOMh0uY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlTW9kZUIAEhsKEW91dHB1dF9tZWRpYV90eXBlGAggASgJQgASEAoGcHJvbXB0GAkgASgJQgASGQoKY3JlYXRpdml0eRgKIAEoAUIASACIAQESEQoEc2VlZBgLIAEoBEgBiAEBEg8KBXN0eWxlGAwgASgJQgA6AEINCgtfY3JlYXRpdml0eUIHCgVfc2VlZCLKAQoOQW5hbHl6ZVJlcXVlc3QSFAoKcmVxdWVzdF9pZBgBIAEoCUIAEg8KBW1vZGVsGAIgASgJQgASMQoHb3B0aW9ucxgDIAEoCzIgLmNlbGVzdGUuaW1hZ2UudjEuUmVxdWVzdE9wdGlvbnMSLQoFaW1hZ2UYBCABKAsyHC5jZWxlc3RlLmltYWdlLnYxLkltYWdlSW5wdXRCABIvCgVraW5kcxgFIAMoDjIeLmNlbGVzdGUuaW1hZ2UudjEuQW5hbHlzaXNLaW5kQgAi5QEKCU9wZXJhdGlvbhI1CghnZW5lcmF0ZRgBIAEoCzIhLmNlbGVzdGUuaW1hZ2UudjEuR2VuZXJhdGVSZXF1ZXN0SAASLQoEZWRpdBgCIAEoCzIdLmNlbGVzdGUuaW1hZ2UudjEuRWRpdFJlcXVlc3RIABIzCgd1cHNjYWxlGAMgASgLMiAuY2VsZXN0ZS5pbWFnZS52MS5VcHNjYWxlUmVxdWVzdEgAEjMKB2FuYWx5emUYBCABKAsyIC5jZWxlc3RlLmltYWdlLnYxLkFuYWx5emVSZXF1ZXN0SABCCAoEa2luZBIAIiQKB1JvdXRpbmcSGQoPZmFsbGJhY2tfbW9kZWxzGAEgAygJQgAihgUKDlJlcXVlc3RPcHRpb25zEjIKCnN0cmljdG5lc3MYASABKA4yHC5jZWxlc3RlLmltYWdlLnYxLlN0cmljdG5lc3NCABJRChBwcm92aWRlcl9vcHRpb25zGAIgAygLMjUuY2VsZXN0ZS5pbWFnZS52MS5SZXF1ZXN0T3B0aW9ucy5Qcm92aWRlck9wdGlvbnNFbnRyeUIAEiEKEmlubGluZV9saW1pdF9ieXRlcxgDIAEoBUIASACIAQESFwoNcHJldmlld19jb3VudBgEIAEoBUIAEj4KBmxhYmVscxgFIAMoCzIsLmNlbGVzdGUuaW1hZ2UudjEuUmVxdWVzdE9wdGlvbnMuTGFiZWxzRW50cnlCABIqCgdyb3V0aW5nGAYgASgLMhkuY2VsZXN0ZS5pbWFnZS52MS5Sb3V0aW5nEjEKCmNhY2hlX21vZGUYCCABKA4yGy5jZWxlc3RlLmltYWdlLnYxLkNhY2hlTW9kZUIAEhIKCGVuZF91c2VyGAkgASgJQgASOwoPb3V0cHV0X21ldGFkYXRhGAsgASgOMiAuY2VsZXN0ZS5pbWFnZS52MS5PdXRwdXRNZXRhZGF0YUIAEhkKDGVtYmVkX3JlY2lwZRgMIAEoCEgBiAEBGk8KFFByb3ZpZGVyT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Q6AjgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFQoTX2lubGluZV9saW1pdF9ieXRlc0IPCg1fZW1iZWRfcmVjaXBlIoICCgxGaWRlbGl0eUxpbmUSDAoEcGF0aBgBIAEoCRIyCgdvdXRjb21lGAIgASgOMiEuY2VsZXN0ZS5pbWFnZS52MS5GaWRlbGl0eU91dGNvbWUSJQoFYXNrZWQYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJAoEc2VudBgEIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIoCghtZWFzdXJlZBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIPCgdtZXNzYWdlGAYgASgJEhgKC2ltYWdlX2luZGV4GAcgASgFSACIAQFCDgoMX2ltYWdlX2luZGV4IkEKDEltYWdlRmFpbHVyZRINCgVpbmRleBgBIAEoBRIiCgZzdGF0dXMYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1cyKlAwoPT3BlcmF0aW9uUmVzdWx0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFbW9kZWwYAiABKAkSLQoGaW1hZ2VzGAMgAygLMh0uY2VsZXN0ZS5pbWFnZS52MS5JbWFnZU91dHB1dBIwCghmYWlsdXJlcxgEIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuSW1hZ2VGYWlsdXJlEiwKCGFuYWx5c2lzGAUgASgLMhouY2VsZXN0ZS5pbWFnZS52MS5BbmFseXNpcxIwCghmaWRlbGl0eRgGIAMoCzIeLmNlbGVzdGUuaW1hZ2UudjEuRmlkZWxpdHlMaW5lEiYKBXVzYWdlGAcgASgLMhcuY2VsZXN0ZS5pbWFnZS52MS5Vc2FnZRIvCgZzYWZldHkYCCADKAsyHy5jZWxlc3RlLmltYWdlLnYxLlNhZmV0eVZlcmRpY3QSJQoFY29zdHMYCSADKAsyFi5jZWxlc3RlLmltYWdlLnYxLkNvc3QSLgoGc291cmNlGAsgASgOMh4uY2VsZXN0ZS5pbWFnZS52MS5SZXN1bHRTb3VyY2UqfAoLVXBzY2FsZU1vZGUSHAoYVVBTQ0FMRV9NT0RFX1VOU1BFQ0lGSUVEEAASFQoRVVBTQ0FMRV9NT0RFX0ZBU1QQARIdChlVUFNDQUxFX01PREVfQ09OU0VSVkFUSVZFEAISGQoVVVBTQ0FMRV9NT0RFX0NSRUFUSVZFEAMqnQEKDU9wZXJhdGlvbktpbmQSHgoaT1BFUkFUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fS0lORF9HRU5FUkFURRABEhcKE09QRVJBVElPTl9LSU5EX0VESVQQAhIaChZPUEVSQVRJT05fS0lORF9VUFNDQUxFEAMSGgoWT1BFUkFUSU9OX0tJTkRfQU5BTFlaRRAEKlsKClN0cmljdG5lc3MSGgoWU1RSSUNUTkVTU19VTlNQRUNJRklFRBAAEhoKFlNUUklDVE5FU1NfQkVTVF9FRkZPUlQQARIVChFTVFJJQ1RORVNTX1NUUklDVBACKmYKDk91dHB1dE1ldGFkYXRhEh8KG09VVFBVVF9NRVRBREFUQV9VTlNQRUNJRklFRBAAEhgKFE9VVFBVVF9NRVRBREFUQV9LRUVQEAESGQoVT1VUUFVUX01FVEFEQVRBX1NUUklQEAIqzQEKD0ZpZGVsaXR5T3V0Y29tZRIgChxGSURFTElUWV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYRklERUxJVFlfT1VUQ09NRV9IT05PUkVEEAESHQoZRklERUxJVFlfT1VUQ09NRV9BREpVU1RFRBACEh0KGUZJREVMSVRZX09VVENPTUVfRU1VTEFURUQQAxIcChhGSURFTElUWV9PVVRDT01FX0RST1BQRUQQBBIeChpGSURFTElUWV9PVVRDT01FX0RFRkFVTFRFRBAFKnsKDFJlc3VsdFNvdXJjZRIdChlSRVNVTFRfU09VUkNFX1VOU1BFQ0lGSUVEEAASFgoSUkVTVUxUX1NPVVJDRV9NQURFEAESGgoWUkVTVUxUX1NPVVJDRV9SRVBMQVlFRBACEhgKFFJFU1VMVF9TT1VSQ0VfQ0FDSEVEEAMqagoJQ2FjaGVNb2RlEhoKFkNBQ0hFX01PREVfVU5TUEVDSUZJRUQQABISCg5DQUNIRV9NT0RFX1VTRRABEhYKEkNBQ0hFX01PREVfUkVGUkVTSBACEhUKEUNBQ0hFX01PREVfQllQQVNTEANCjAEKH2lvLmdpdGh1Yi5jZWxlc3RlaW1hZ2UuaW1hZ2UudjFCDk9wZXJhdGlvblByb3RvUAFaRGdpdGh1Yi5jb20vY2VsZXN0ZS1pbWFnZS9jZWxlc3RlL2NsaWVudHMvZ28vY2VsZXN0ZS9pbWFnZS92MTtpbWFnZXYxqgIQQ2VsZXN0ZS5JbWFnZS5WMWIGcHJvdG8z", [file_celeste_image_v1_analysis, file_celeste_image_v1_edit, file_celeste_image_v1_image, file_celeste_image_v1_money, file_celeste_image_v1_safety, file_google_protobuf_struct, file_google_rpc_status]);
 
 /**
  * Generates images from words.
@@ -35,8 +35,10 @@ export type GenerateRequest = Message<"celeste.image.v1.GenerateRequest"> & {
   /**
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
@@ -163,8 +165,10 @@ export type EditRequest = Message<"celeste.image.v1.EditRequest"> & {
   /**
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
@@ -395,8 +399,10 @@ export type UpscaleRequest = Message<"celeste.image.v1.UpscaleRequest"> & {
   /**
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
@@ -500,8 +506,10 @@ export type AnalyzeRequest = Message<"celeste.image.v1.AnalyzeRequest"> & {
   /**
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    *
    * @generated from field: string request_id = 1;
    */
@@ -665,11 +673,26 @@ export type RequestOptions = Message<"celeste.image.v1.RequestOptions"> & {
   previewCount: number;
 
   /**
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   *
+   * @generated from field: map<string, string> labels = 5;
+   */
+  labels: { [key: string]: string };
+
+  /**
    * Other models that may do the request. Unset means no other model.
    *
    * @generated from field: celeste.image.v1.Routing routing = 6;
    */
   routing?: Routing | undefined;
+
+  /**
+   * Use of the server's cache of results. Unset means USE.
+   *
+   * @generated from field: celeste.image.v1.CacheMode cache_mode = 8;
+   */
+  cacheMode: CacheMode;
 
   /**
    * Opaque id of the end user, for the provider's own abuse detection, up to 128 characters. Hash the id, so that it
@@ -868,6 +891,21 @@ export type OperationResult = Message<"celeste.image.v1.OperationResult"> & {
    * @generated from field: repeated celeste.image.v1.SafetyVerdict safety = 8;
    */
   safety: SafetyVerdict[];
+
+  /**
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   *
+   * @generated from field: repeated celeste.image.v1.Cost costs = 9;
+   */
+  costs: Cost[];
+
+  /**
+   * Origin of the result. A replayed or cached result costs nothing again.
+   *
+   * @generated from field: celeste.image.v1.ResultSource source = 11;
+   */
+  source: ResultSource;
 };
 
 /**
@@ -1088,4 +1126,86 @@ export enum FidelityOutcome {
  */
 export const FidelityOutcomeSchema: GenEnum<FidelityOutcome> = /*@__PURE__*/
   enumDesc(file_celeste_image_v1_operation, 4);
+
+/**
+ * Origin of a result.
+ *
+ * @generated from enum celeste.image.v1.ResultSource
+ */
+export enum ResultSource {
+  /**
+   * Unknown: a result of an earlier server.
+   *
+   * @generated from enum value: RESULT_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The models did the request now.
+   *
+   * @generated from enum value: RESULT_SOURCE_MADE = 1;
+   */
+  MADE = 1,
+
+  /**
+   * The first outcome of the same request id.
+   *
+   * @generated from enum value: RESULT_SOURCE_REPLAYED = 2;
+   */
+  REPLAYED = 2,
+
+  /**
+   * The result of an equal request of the same tenant, from the cache.
+   *
+   * @generated from enum value: RESULT_SOURCE_CACHED = 3;
+   */
+  CACHED = 3,
+}
+
+/**
+ * Describes the enum celeste.image.v1.ResultSource.
+ */
+export const ResultSourceSchema: GenEnum<ResultSource> = /*@__PURE__*/
+  enumDesc(file_celeste_image_v1_operation, 5);
+
+/**
+ * Use of the server's cache of results. A server without a cache makes all results.
+ *
+ * @generated from enum celeste.image.v1.CacheMode
+ */
+export enum CacheMode {
+  /**
+   * USE.
+   *
+   * @generated from enum value: CACHE_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * An equal request of the same tenant gets the cached result.
+   *
+   * @generated from enum value: CACHE_MODE_USE = 1;
+   */
+  USE = 1,
+
+  /**
+   * The result is made again, and replaces the cached one.
+   *
+   * @generated from enum value: CACHE_MODE_REFRESH = 2;
+   */
+  REFRESH = 2,
+
+  /**
+   * The result is made, and the cache neither read nor written.
+   *
+   * @generated from enum value: CACHE_MODE_BYPASS = 3;
+   */
+  BYPASS = 3,
+}
+
+/**
+ * Describes the enum celeste.image.v1.CacheMode.
+ */
+export const CacheModeSchema: GenEnum<CacheMode> = /*@__PURE__*/
+  enumDesc(file_celeste_image_v1_operation, 6);
 

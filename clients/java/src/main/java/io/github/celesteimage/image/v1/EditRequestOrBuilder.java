@@ -14,8 +14,10 @@ public interface EditRequestOrBuilder extends
    * <pre>
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>
@@ -26,8 +28,10 @@ public interface EditRequestOrBuilder extends
    * <pre>
    * Id of this request: a UUID of any version except the nil UUID. The server folds upper case to lower case.
    *
-   * Use one id per request: repeat a request with the same id, and use a new id for a new request. The id appears in
-   * events, results, errors and logs. Unset, the server makes an id and returns it.
+   * Use one id per request: repeat a request with the same id, and use a new id for a new request. A repeat gets the
+   * first outcome, or waits for it, for as long as `ServerLimits.replay_time` says; another body is refused with
+   * REQUEST_ID_REUSED. Bodies are compared by their known fields, images by their digests, without
+   * `inline_limit_bytes`, `preview_count`, `labels` and `cache_mode`. Unset, the server makes an id and returns it.
    * </pre>
    *
    * <code>string request_id = 1 [json_name = "requestId"];</code>

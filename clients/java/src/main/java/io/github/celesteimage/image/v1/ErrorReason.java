@@ -303,7 +303,8 @@ public enum ErrorReason
   /**
    * <pre>
    * ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-   * The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+   * The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+   * `ledger_entry` is the id of the call in the ledger: see `UsageService`.
    * </pre>
    *
    * <code>ERROR_REASON_OUTCOME_UNKNOWN = 34;</code>
@@ -344,6 +345,15 @@ public enum ErrorReason
    * <code>ERROR_REASON_NOT_ALLOWED = 38;</code>
    */
   ERROR_REASON_NOT_ALLOWED(38),
+  /**
+   * <pre>
+   * ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+   * each request an id of its own.
+   * </pre>
+   *
+   * <code>ERROR_REASON_REQUEST_ID_REUSED = 39;</code>
+   */
+  ERROR_REASON_REQUEST_ID_REUSED(39),
   UNRECOGNIZED(-1),
   ;
 
@@ -641,7 +651,8 @@ public enum ErrorReason
   /**
    * <pre>
    * ABORTED. The server sent the request to the provider and does not know the outcome: the work may be done and owed.
-   * The server does not send the request again. Metadata `final` is `true` when the provider can't be asked.
+   * The server does not send the request again. Metadata `final` is `true` when the provider can't be asked;
+   * `ledger_entry` is the id of the call in the ledger: see `UsageService`.
    * </pre>
    *
    * <code>ERROR_REASON_OUTCOME_UNKNOWN = 34;</code>
@@ -682,6 +693,15 @@ public enum ErrorReason
    * <code>ERROR_REASON_NOT_ALLOWED = 38;</code>
    */
   public static final int ERROR_REASON_NOT_ALLOWED_VALUE = 38;
+  /**
+   * <pre>
+   * ALREADY_EXISTS. Another request had the same `request_id`: metadata `started` has its time. Nothing was done; give
+   * each request an id of its own.
+   * </pre>
+   *
+   * <code>ERROR_REASON_REQUEST_ID_REUSED = 39;</code>
+   */
+  public static final int ERROR_REASON_REQUEST_ID_REUSED_VALUE = 39;
 
 
   public final int getNumber() {
@@ -747,6 +767,7 @@ public enum ErrorReason
       case 36: return ERROR_REASON_UPLOAD_BUSY;
       case 37: return ERROR_REASON_CREDENTIALS_INVALID;
       case 38: return ERROR_REASON_NOT_ALLOWED;
+      case 39: return ERROR_REASON_REQUEST_ID_REUSED;
       default: return null;
     }
   }

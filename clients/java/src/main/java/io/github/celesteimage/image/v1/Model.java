@@ -47,6 +47,7 @@ private static final long serialVersionUID = 0L;
     parameters_ = java.util.Collections.emptyList();
     prices_ = java.util.Collections.emptyList();
     evidence_ = 0;
+    refusalCharge_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -845,6 +846,32 @@ private static final long serialVersionUID = 0L;
     return result == null ? io.github.celesteimage.image.v1.ModelEvidence.UNRECOGNIZED : result;
   }
 
+  public static final int REFUSAL_CHARGE_FIELD_NUMBER = 18;
+  private int refusalCharge_ = 0;
+  /**
+   * <pre>
+   * Whether the provider charges a request that its safety system refuses.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+   * @return The enum numeric value on the wire for refusalCharge.
+   */
+  @java.lang.Override public int getRefusalChargeValue() {
+    return refusalCharge_;
+  }
+  /**
+   * <pre>
+   * Whether the provider charges a request that its safety system refuses.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+   * @return The refusalCharge.
+   */
+  @java.lang.Override public io.github.celesteimage.image.v1.RefusalCharge getRefusalCharge() {
+    io.github.celesteimage.image.v1.RefusalCharge result = io.github.celesteimage.image.v1.RefusalCharge.forNumber(refusalCharge_);
+    return result == null ? io.github.celesteimage.image.v1.RefusalCharge.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -918,6 +945,9 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < edits_.size(); i++) {
       com.google.protobuf.GeneratedMessage.writeString(output, 17, edits_.getRaw(i));
+    }
+    if (refusalCharge_ != io.github.celesteimage.image.v1.RefusalCharge.REFUSAL_CHARGE_UNSPECIFIED.getNumber()) {
+      output.writeEnum(18, refusalCharge_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -1009,6 +1039,10 @@ private static final long serialVersionUID = 0L;
       size += dataSize;
       size += 2 * getEditsList().size();
     }
+    if (refusalCharge_ != io.github.celesteimage.image.v1.RefusalCharge.REFUSAL_CHARGE_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(18, refusalCharge_);
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -1057,6 +1091,7 @@ private static final long serialVersionUID = 0L;
     if (!getPricesList()
         .equals(other.getPricesList())) return false;
     if (evidence_ != other.evidence_) return false;
+    if (refusalCharge_ != other.refusalCharge_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -1115,6 +1150,8 @@ private static final long serialVersionUID = 0L;
     }
     hash = (37 * hash) + EVIDENCE_FIELD_NUMBER;
     hash = (53 * hash) + evidence_;
+    hash = (37 * hash) + REFUSAL_CHARGE_FIELD_NUMBER;
+    hash = (53 * hash) + refusalCharge_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -1292,6 +1329,7 @@ private static final long serialVersionUID = 0L;
       }
       bitField0_ = (bitField0_ & ~0x00008000);
       evidence_ = 0;
+      refusalCharge_ = 0;
       return this;
     }
 
@@ -1398,6 +1436,9 @@ private static final long serialVersionUID = 0L;
       }
       if (((from_bitField0_ & 0x00010000) != 0)) {
         result.evidence_ = evidence_;
+      }
+      if (((from_bitField0_ & 0x00020000) != 0)) {
+        result.refusalCharge_ = refusalCharge_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -1547,6 +1588,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.evidence_ != 0) {
         setEvidenceValue(other.getEvidenceValue());
+      }
+      if (other.refusalCharge_ != 0) {
+        setRefusalChargeValue(other.getRefusalChargeValue());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -1700,6 +1744,11 @@ private static final long serialVersionUID = 0L;
               edits_.add(s);
               break;
             } // case 138
+            case 144: {
+              refusalCharge_ = input.readEnum();
+              bitField0_ |= 0x00020000;
+              break;
+            } // case 144
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -3883,6 +3932,77 @@ private static final long serialVersionUID = 0L;
     public Builder clearEvidence() {
       bitField0_ = (bitField0_ & ~0x00010000);
       evidence_ = 0;
+      onChanged();
+      return this;
+    }
+
+    private int refusalCharge_ = 0;
+    /**
+     * <pre>
+     * Whether the provider charges a request that its safety system refuses.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+     * @return The enum numeric value on the wire for refusalCharge.
+     */
+    @java.lang.Override public int getRefusalChargeValue() {
+      return refusalCharge_;
+    }
+    /**
+     * <pre>
+     * Whether the provider charges a request that its safety system refuses.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+     * @param value The enum numeric value on the wire for refusalCharge to set.
+     * @return This builder for chaining.
+     */
+    public Builder setRefusalChargeValue(int value) {
+      refusalCharge_ = value;
+      bitField0_ |= 0x00020000;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Whether the provider charges a request that its safety system refuses.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+     * @return The refusalCharge.
+     */
+    @java.lang.Override
+    public io.github.celesteimage.image.v1.RefusalCharge getRefusalCharge() {
+      io.github.celesteimage.image.v1.RefusalCharge result = io.github.celesteimage.image.v1.RefusalCharge.forNumber(refusalCharge_);
+      return result == null ? io.github.celesteimage.image.v1.RefusalCharge.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Whether the provider charges a request that its safety system refuses.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+     * @param value The refusalCharge to set.
+     * @return This builder for chaining.
+     */
+    public Builder setRefusalCharge(io.github.celesteimage.image.v1.RefusalCharge value) {
+      if (value == null) { throw new NullPointerException(); }
+      bitField0_ |= 0x00020000;
+      refusalCharge_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Whether the provider charges a request that its safety system refuses.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearRefusalCharge() {
+      bitField0_ = (bitField0_ & ~0x00020000);
+      refusalCharge_ = 0;
       onChanged();
       return this;
     }

@@ -202,7 +202,7 @@ public enum ModelEvidence
   }
   public static com.google.protobuf.Descriptors.EnumDescriptor
       getDescriptor() {
-    return io.github.celesteimage.image.v1.ModelServiceProto.getDescriptor().getEnumTypes().get(2);
+    return io.github.celesteimage.image.v1.ModelServiceProto.getDescriptor().getEnumTypes().get(3);
   }
 
   private static final ModelEvidence[] VALUES = values();

@@ -461,4 +461,23 @@ public interface ModelOrBuilder extends
    * @return The evidence.
    */
   io.github.celesteimage.image.v1.ModelEvidence getEvidence();
+
+  /**
+   * <pre>
+   * Whether the provider charges a request that its safety system refuses.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+   * @return The enum numeric value on the wire for refusalCharge.
+   */
+  int getRefusalChargeValue();
+  /**
+   * <pre>
+   * Whether the provider charges a request that its safety system refuses.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.RefusalCharge refusal_charge = 18 [json_name = "refusalCharge"];</code>
+   * @return The refusalCharge.
+   */
+  io.github.celesteimage.image.v1.RefusalCharge getRefusalCharge();
 }

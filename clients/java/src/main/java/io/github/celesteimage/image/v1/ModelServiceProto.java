@@ -148,145 +148,153 @@ public final class ModelServiceProto extends com.google.protobuf.GeneratedFile {
       "\n$celeste/image/v1/model_service.proto\022\020" +
       "celeste.image.v1\032\034celeste/image/v1/money" +
       ".proto\032 celeste/image/v1/operation.proto" +
-      "\"\230\001\n\010Provider\022\022\n\004name\030\001 \001(\tR\004name\022!\n\014dis" +
-      "play_name\030\002 \001(\tR\013displayName\022\036\n\nconfigur" +
-      "ed\030\003 \001(\010R\nconfigured\022\022\n\004kind\030\004 \001(\tR\004kind" +
-      "\022!\n\014key_variable\030\005 \001(\tR\013keyVariable\"\301\005\n\005" +
-      "Model\022\016\n\002id\030\001 \001(\tR\002id\022\032\n\010provider\030\002 \001(\tR" +
-      "\010provider\022!\n\014display_name\030\003 \001(\tR\013display" +
-      "Name\022\030\n\007summary\030\004 \001(\tR\007summary\022?\n\noperat" +
-      "ions\030\005 \003(\0162\037.celeste.image.v1.OperationK" +
-      "indR\noperations\022\024\n\005edits\030\021 \003(\tR\005edits\0222\n" +
-      "\005state\030\006 \001(\0162\034.celeste.image.v1.ModelSta" +
-      "teR\005state\022@\n\013default_for\030\007 \003(\0162\037.celeste" +
-      ".image.v1.OperationKindR\ndefaultFor\022\030\n\007l" +
-      "icense\030\010 \001(\tR\007license\022\026\n\006source\030\t \001(\tR\006s" +
-      "ource\022\035\n\nchecked_on\030\n \001(\tR\tcheckedOn\022\033\n\t" +
-      "max_count\030\013 \001(\005R\010maxCount\022%\n\016sends_previ" +
-      "ews\030\014 \001(\010R\rsendsPreviews\022;\n\nparameters\030\r" +
-      " \003(\0132\033.celeste.image.v1.ParameterR\nparam" +
-      "eters\022>\n\tlifecycle\030\016 \001(\0132 .celeste.image" +
-      ".v1.ModelLifecycleR\tlifecycle\0223\n\006prices\030" +
-      "\017 \003(\0132\033.celeste.image.v1.PriceRuleR\006pric" +
-      "es\022;\n\010evidence\030\020 \001(\0162\037.celeste.image.v1." +
-      "ModelEvidenceR\010evidence\"\177\n\016ModelLifecycl" +
-      "e\0222\n\005stage\030\001 \001(\0162\034.celeste.image.v1.Mode" +
-      "lStageR\005stage\022\027\n\007ends_on\030\002 \001(\tR\006endsOn\022 " +
-      "\n\013replacement\030\003 \001(\tR\013replacement\"\265\001\n\tPri" +
-      "ceRule\022\022\n\004unit\030\001 \001(\tR\004unit\022-\n\005price\030\002 \001(" +
-      "\0132\027.celeste.image.v1.MoneyR\005price\022\020\n\003per" +
-      "\030\003 \001(\005R\003per\022\034\n\tcondition\030\004 \001(\tR\tconditio" +
-      "n\022\026\n\006source\030\005 \001(\tR\006source\022\035\n\nchecked_on\030" +
-      "\006 \001(\tR\tcheckedOn\"\352\004\n\tParameter\022=\n\toperat" +
-      "ion\030\001 \001(\0162\037.celeste.image.v1.OperationKi" +
-      "ndR\toperation\022\022\n\004path\030\002 \001(\tR\004path\022\024\n\005tit" +
-      "le\030\003 \001(\tR\005title\022\022\n\004help\030\004 \001(\tR\004help\022\032\n\010r" +
-      "equired\030\005 \001(\010R\010required\022\032\n\010advanced\030\006 \001(" +
-      "\010R\010advanced\0225\n\004text\030\007 \001(\0132\037.celeste.imag" +
-      "e.v1.TextParameterH\000R\004text\022>\n\007integer\030\010 " +
-      "\001(\0132\".celeste.image.v1.IntegerParameterH" +
-      "\000R\007integer\022;\n\006number\030\t \001(\0132!.celeste.ima" +
-      "ge.v1.NumberParameterH\000R\006number\022>\n\007boole" +
-      "an\030\n \001(\0132\".celeste.image.v1.BooleanParam" +
-      "eterH\000R\007boolean\022;\n\006choice\030\013 \001(\0132!.celest" +
-      "e.image.v1.ChoiceParameterH\000R\006choice\0225\n\004" +
-      "size\030\014 \001(\0132\037.celeste.image.v1.SizeParame" +
-      "terH\000R\004size\0228\n\005image\030\r \001(\0132 .celeste.ima" +
-      "ge.v1.ImageParameterH\000R\005imageB\006\n\004kind\"S\n" +
-      "\rTextParameter\022\035\n\nmax_length\030\001 \001(\005R\tmaxL" +
-      "ength\022#\n\rdefault_value\030\002 \001(\tR\014defaultVal" +
-      "ue\"\305\001\n\020IntegerParameter\022\035\n\007minimum\030\001 \001(\003" +
-      "H\000R\007minimum\210\001\001\022\035\n\007maximum\030\002 \001(\003H\001R\007maxim" +
-      "um\210\001\001\022\037\n\013multiple_of\030\003 \001(\003R\nmultipleOf\022(" +
-      "\n\rdefault_value\030\004 \001(\003H\002R\014defaultValue\210\001\001" +
-      "B\n\n\010_minimumB\n\n\010_maximumB\020\n\016_default_val" +
-      "ue\"\243\001\n\017NumberParameter\022\035\n\007minimum\030\001 \001(\001H" +
-      "\000R\007minimum\210\001\001\022\035\n\007maximum\030\002 \001(\001H\001R\007maximu" +
-      "m\210\001\001\022(\n\rdefault_value\030\003 \001(\001H\002R\014defaultVa" +
-      "lue\210\001\001B\n\n\010_minimumB\n\n\010_maximumB\020\n\016_defau" +
-      "lt_value\"N\n\020BooleanParameter\022(\n\rdefault_" +
-      "value\030\001 \001(\010H\000R\014defaultValue\210\001\001B\020\n\016_defau" +
-      "lt_value\"\224\001\n\017ChoiceParameter\022\026\n\006values\030\001" +
-      " \003(\tR\006values\022#\n\rdefault_value\030\002 \001(\tR\014def" +
-      "aultValue\022\037\n\013allow_other\030\003 \001(\010R\nallowOth" +
-      "er\022#\n\rmaximum_count\030\004 \001(\005R\014maximumCount\"" +
-      "\316\002\n\rSizeParameter\022!\n\014minimum_side\030\001 \001(\005R" +
-      "\013minimumSide\022!\n\014maximum_side\030\002 \001(\005R\013maxi" +
-      "mumSide\022\037\n\013multiple_of\030\003 \001(\005R\nmultipleOf" +
-      "\022-\n\022maximum_megapixels\030\004 \001(\001R\021maximumMeg" +
-      "apixels\022#\n\rdefault_width\030\005 \001(\005R\014defaultW" +
-      "idth\022%\n\016default_height\030\006 \001(\005R\rdefaultHei" +
-      "ght\022\024\n\005sizes\030\007 \003(\tR\005sizes\022\026\n\006ratios\030\010 \003(" +
-      "\tR\006ratios\022-\n\022minimum_megapixels\030\t \001(\001R\021m" +
-      "inimumMegapixels\"\205\001\n\016ImageParameter\022\037\n\013m" +
-      "edia_types\030\001 \003(\tR\nmediaTypes\022-\n\022maximum_" +
-      "megapixels\030\002 \001(\001R\021maximumMegapixels\022#\n\rm" +
-      "aximum_count\030\003 \001(\005R\014maximumCount\"V\n\024List" +
-      "ProvidersRequest\022\035\n\tpage_size\030\001 \001(\005B\000R\010p" +
-      "ageSize\022\037\n\npage_token\030\002 \001(\tB\000R\tpageToken" +
-      "\"y\n\025ListProvidersResponse\0228\n\tproviders\030\001" +
-      " \003(\0132\032.celeste.image.v1.ProviderR\tprovid" +
-      "ers\022&\n\017next_page_token\030\002 \001(\tR\rnextPageTo" +
-      "ken\"\335\001\n\021ListModelsRequest\022\035\n\tpage_size\030\001" +
-      " \001(\005B\000R\010pageSize\022\037\n\npage_token\030\002 \001(\tB\000R\t" +
-      "pageToken\0221\n\004view\030\003 \001(\0162\033.celeste.image." +
-      "v1.ModelViewB\000R\004view\022?\n\toperation\030\004 \001(\0162" +
-      "\037.celeste.image.v1.OperationKindB\000R\toper" +
-      "ation\022\024\n\004edit\030\005 \001(\tB\000R\004edit\"\245\001\n\022ListMode" +
-      "lsResponse\022/\n\006models\030\001 \003(\0132\027.celeste.ima" +
-      "ge.v1.ModelR\006models\022&\n\017next_page_token\030\002" +
-      " \001(\tR\rnextPageToken\0226\n\007aliases\030\003 \003(\0132\034.c" +
-      "eleste.image.v1.ModelAliasR\007aliases\"8\n\nM" +
-      "odelAlias\022\022\n\004name\030\001 \001(\tR\004name\022\026\n\006models\030" +
-      "\002 \003(\tR\006models\")\n\017GetModelRequest\022\026\n\005mode" +
-      "l\030\001 \001(\tB\000R\005model\"A\n\020GetModelResponse\022-\n\005" +
-      "model\030\001 \001(\0132\027.celeste.image.v1.ModelR\005mo" +
-      "del\"\026\n\024GetServerInfoRequest\"i\n\025GetServer" +
-      "InfoResponse\022\030\n\007version\030\001 \001(\tR\007version\0226" +
-      "\n\006limits\030\002 \001(\0132\036.celeste.image.v1.Server" +
-      "LimitsR\006limits\"\233\002\n\014ServerLimits\022#\n\rreque" +
-      "st_bytes\030\001 \001(\005R\014requestBytes\0220\n\024inline_d" +
-      "efault_bytes\030\002 \001(\005R\022inlineDefaultBytes\0220" +
-      "\n\024inline_maximum_bytes\030\003 \001(\005R\022inlineMaxi" +
-      "mumBytes\022\037\n\013image_bytes\030\004 \001(\005R\nimageByte" +
-      "s\022!\n\014image_pixels\030\005 \001(\005R\013imagePixels\022\035\n\n" +
-      "image_side\030\006 \001(\005R\timageSide\022\037\n\013media_typ" +
-      "es\030\007 \003(\tR\nmediaTypes*\237\001\n\nModelState\022\033\n\027M" +
-      "ODEL_STATE_UNSPECIFIED\020\000\022\025\n\021MODEL_STATE_" +
-      "READY\020\001\022\037\n\033MODEL_STATE_WEIGHTS_MISSING\020\002" +
-      "\022#\n\037MODEL_STATE_CREDENTIALS_MISSING\020\003\022\027\n" +
-      "\023MODEL_STATE_RETIRED\020\004*R\n\tModelView\022\032\n\026M" +
-      "ODEL_VIEW_UNSPECIFIED\020\000\022\024\n\020MODEL_VIEW_BA" +
-      "SIC\020\001\022\023\n\017MODEL_VIEW_FULL\020\002*\356\001\n\rModelEvid" +
-      "ence\022\036\n\032MODEL_EVIDENCE_UNSPECIFIED\020\000\022\026\n\022" +
-      "MODEL_EVIDENCE_RUN\020\001\022\"\n\036MODEL_EVIDENCE_O" +
-      "FFICIAL_CLIENT\020\002\022\037\n\033MODEL_EVIDENCE_OTHER" +
-      "_CLIENT\020\003\022 \n\034MODEL_EVIDENCE_SPECIFICATIO" +
-      "N\020\004\022 \n\034MODEL_EVIDENCE_CONFIGURATION\020\005\022\034\n" +
-      "\030MODEL_EVIDENCE_PUBLISHER\020\006*\213\001\n\nModelSta" +
-      "ge\022\033\n\027MODEL_STAGE_UNSPECIFIED\020\000\022\027\n\023MODEL" +
-      "_STAGE_PREVIEW\020\001\022\026\n\022MODEL_STAGE_ACTIVE\020\002" +
-      "\022\026\n\022MODEL_STAGE_ENDING\020\003\022\027\n\023MODEL_STAGE_" +
-      "RETIRED\020\0042\206\003\n\014ModelService\022b\n\rListProvid" +
-      "ers\022&.celeste.image.v1.ListProvidersRequ" +
-      "est\032\'.celeste.image.v1.ListProvidersResp" +
-      "onse\"\000\022Y\n\nListModels\022#.celeste.image.v1." +
-      "ListModelsRequest\032$.celeste.image.v1.Lis" +
-      "tModelsResponse\"\000\022S\n\010GetModel\022!.celeste." +
-      "image.v1.GetModelRequest\032\".celeste.image" +
-      ".v1.GetModelResponse\"\000\022b\n\rGetServerInfo\022" +
-      "&.celeste.image.v1.GetServerInfoRequest\032" +
-      "\'.celeste.image.v1.GetServerInfoResponse" +
-      "\"\000B\217\001\n\037io.github.celesteimage.image.v1B\021" +
-      "ModelServiceProtoP\001ZDgithub.com/celeste-" +
-      "image/celeste/clients/go/celeste/image/v" +
-      "1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
+      "\032\036google/protobuf/duration.proto\"\230\001\n\010Pro" +
+      "vider\022\022\n\004name\030\001 \001(\tR\004name\022!\n\014display_nam" +
+      "e\030\002 \001(\tR\013displayName\022\036\n\nconfigured\030\003 \001(\010" +
+      "R\nconfigured\022\022\n\004kind\030\004 \001(\tR\004kind\022!\n\014key_" +
+      "variable\030\005 \001(\tR\013keyVariable\"\211\006\n\005Model\022\016\n" +
+      "\002id\030\001 \001(\tR\002id\022\032\n\010provider\030\002 \001(\tR\010provide" +
+      "r\022!\n\014display_name\030\003 \001(\tR\013displayName\022\030\n\007" +
+      "summary\030\004 \001(\tR\007summary\022?\n\noperations\030\005 \003" +
+      "(\0162\037.celeste.image.v1.OperationKindR\nope" +
+      "rations\022\024\n\005edits\030\021 \003(\tR\005edits\0222\n\005state\030\006" +
+      " \001(\0162\034.celeste.image.v1.ModelStateR\005stat" +
+      "e\022@\n\013default_for\030\007 \003(\0162\037.celeste.image.v" +
+      "1.OperationKindR\ndefaultFor\022\030\n\007license\030\010" +
+      " \001(\tR\007license\022\026\n\006source\030\t \001(\tR\006source\022\035\n" +
+      "\nchecked_on\030\n \001(\tR\tcheckedOn\022\033\n\tmax_coun" +
+      "t\030\013 \001(\005R\010maxCount\022%\n\016sends_previews\030\014 \001(" +
+      "\010R\rsendsPreviews\022;\n\nparameters\030\r \003(\0132\033.c" +
+      "eleste.image.v1.ParameterR\nparameters\022>\n" +
+      "\tlifecycle\030\016 \001(\0132 .celeste.image.v1.Mode" +
+      "lLifecycleR\tlifecycle\0223\n\006prices\030\017 \003(\0132\033." +
+      "celeste.image.v1.PriceRuleR\006prices\022;\n\010ev" +
+      "idence\030\020 \001(\0162\037.celeste.image.v1.ModelEvi" +
+      "denceR\010evidence\022F\n\016refusal_charge\030\022 \001(\0162" +
+      "\037.celeste.image.v1.RefusalChargeR\rrefusa" +
+      "lCharge\"\177\n\016ModelLifecycle\0222\n\005stage\030\001 \001(\016" +
+      "2\034.celeste.image.v1.ModelStageR\005stage\022\027\n" +
+      "\007ends_on\030\002 \001(\tR\006endsOn\022 \n\013replacement\030\003 " +
+      "\001(\tR\013replacement\"\265\001\n\tPriceRule\022\022\n\004unit\030\001" +
+      " \001(\tR\004unit\022-\n\005price\030\002 \001(\0132\027.celeste.imag" +
+      "e.v1.MoneyR\005price\022\020\n\003per\030\003 \001(\005R\003per\022\034\n\tc" +
+      "ondition\030\004 \001(\tR\tcondition\022\026\n\006source\030\005 \001(" +
+      "\tR\006source\022\035\n\nchecked_on\030\006 \001(\tR\tcheckedOn" +
+      "\"\352\004\n\tParameter\022=\n\toperation\030\001 \001(\0162\037.cele" +
+      "ste.image.v1.OperationKindR\toperation\022\022\n" +
+      "\004path\030\002 \001(\tR\004path\022\024\n\005title\030\003 \001(\tR\005title\022" +
+      "\022\n\004help\030\004 \001(\tR\004help\022\032\n\010required\030\005 \001(\010R\010r" +
+      "equired\022\032\n\010advanced\030\006 \001(\010R\010advanced\0225\n\004t" +
+      "ext\030\007 \001(\0132\037.celeste.image.v1.TextParamet" +
+      "erH\000R\004text\022>\n\007integer\030\010 \001(\0132\".celeste.im" +
+      "age.v1.IntegerParameterH\000R\007integer\022;\n\006nu" +
+      "mber\030\t \001(\0132!.celeste.image.v1.NumberPara" +
+      "meterH\000R\006number\022>\n\007boolean\030\n \001(\0132\".celes" +
+      "te.image.v1.BooleanParameterH\000R\007boolean\022" +
+      ";\n\006choice\030\013 \001(\0132!.celeste.image.v1.Choic" +
+      "eParameterH\000R\006choice\0225\n\004size\030\014 \001(\0132\037.cel" +
+      "este.image.v1.SizeParameterH\000R\004size\0228\n\005i" +
+      "mage\030\r \001(\0132 .celeste.image.v1.ImageParam" +
+      "eterH\000R\005imageB\006\n\004kind\"S\n\rTextParameter\022\035" +
+      "\n\nmax_length\030\001 \001(\005R\tmaxLength\022#\n\rdefault" +
+      "_value\030\002 \001(\tR\014defaultValue\"\305\001\n\020IntegerPa" +
+      "rameter\022\035\n\007minimum\030\001 \001(\003H\000R\007minimum\210\001\001\022\035" +
+      "\n\007maximum\030\002 \001(\003H\001R\007maximum\210\001\001\022\037\n\013multipl" +
+      "e_of\030\003 \001(\003R\nmultipleOf\022(\n\rdefault_value\030" +
+      "\004 \001(\003H\002R\014defaultValue\210\001\001B\n\n\010_minimumB\n\n\010" +
+      "_maximumB\020\n\016_default_value\"\243\001\n\017NumberPar" +
+      "ameter\022\035\n\007minimum\030\001 \001(\001H\000R\007minimum\210\001\001\022\035\n" +
+      "\007maximum\030\002 \001(\001H\001R\007maximum\210\001\001\022(\n\rdefault_" +
+      "value\030\003 \001(\001H\002R\014defaultValue\210\001\001B\n\n\010_minim" +
+      "umB\n\n\010_maximumB\020\n\016_default_value\"N\n\020Bool" +
+      "eanParameter\022(\n\rdefault_value\030\001 \001(\010H\000R\014d" +
+      "efaultValue\210\001\001B\020\n\016_default_value\"\224\001\n\017Cho" +
+      "iceParameter\022\026\n\006values\030\001 \003(\tR\006values\022#\n\r" +
+      "default_value\030\002 \001(\tR\014defaultValue\022\037\n\013all" +
+      "ow_other\030\003 \001(\010R\nallowOther\022#\n\rmaximum_co" +
+      "unt\030\004 \001(\005R\014maximumCount\"\316\002\n\rSizeParamete" +
+      "r\022!\n\014minimum_side\030\001 \001(\005R\013minimumSide\022!\n\014" +
+      "maximum_side\030\002 \001(\005R\013maximumSide\022\037\n\013multi" +
+      "ple_of\030\003 \001(\005R\nmultipleOf\022-\n\022maximum_mega" +
+      "pixels\030\004 \001(\001R\021maximumMegapixels\022#\n\rdefau" +
+      "lt_width\030\005 \001(\005R\014defaultWidth\022%\n\016default_" +
+      "height\030\006 \001(\005R\rdefaultHeight\022\024\n\005sizes\030\007 \003" +
+      "(\tR\005sizes\022\026\n\006ratios\030\010 \003(\tR\006ratios\022-\n\022min" +
+      "imum_megapixels\030\t \001(\001R\021minimumMegapixels" +
+      "\"\205\001\n\016ImageParameter\022\037\n\013media_types\030\001 \003(\t" +
+      "R\nmediaTypes\022-\n\022maximum_megapixels\030\002 \001(\001" +
+      "R\021maximumMegapixels\022#\n\rmaximum_count\030\003 \001" +
+      "(\005R\014maximumCount\"V\n\024ListProvidersRequest" +
+      "\022\035\n\tpage_size\030\001 \001(\005B\000R\010pageSize\022\037\n\npage_" +
+      "token\030\002 \001(\tB\000R\tpageToken\"y\n\025ListProvider" +
+      "sResponse\0228\n\tproviders\030\001 \003(\0132\032.celeste.i" +
+      "mage.v1.ProviderR\tproviders\022&\n\017next_page" +
+      "_token\030\002 \001(\tR\rnextPageToken\"\335\001\n\021ListMode" +
+      "lsRequest\022\035\n\tpage_size\030\001 \001(\005B\000R\010pageSize" +
+      "\022\037\n\npage_token\030\002 \001(\tB\000R\tpageToken\0221\n\004vie" +
+      "w\030\003 \001(\0162\033.celeste.image.v1.ModelViewB\000R\004" +
+      "view\022?\n\toperation\030\004 \001(\0162\037.celeste.image." +
+      "v1.OperationKindB\000R\toperation\022\024\n\004edit\030\005 " +
+      "\001(\tB\000R\004edit\"\245\001\n\022ListModelsResponse\022/\n\006mo" +
+      "dels\030\001 \003(\0132\027.celeste.image.v1.ModelR\006mod" +
+      "els\022&\n\017next_page_token\030\002 \001(\tR\rnextPageTo" +
+      "ken\0226\n\007aliases\030\003 \003(\0132\034.celeste.image.v1." +
+      "ModelAliasR\007aliases\"8\n\nModelAlias\022\022\n\004nam" +
+      "e\030\001 \001(\tR\004name\022\026\n\006models\030\002 \003(\tR\006models\")\n" +
+      "\017GetModelRequest\022\026\n\005model\030\001 \001(\tB\000R\005model" +
+      "\"A\n\020GetModelResponse\022-\n\005model\030\001 \001(\0132\027.ce" +
+      "leste.image.v1.ModelR\005model\"\026\n\024GetServer" +
+      "InfoRequest\"i\n\025GetServerInfoResponse\022\030\n\007" +
+      "version\030\001 \001(\tR\007version\0226\n\006limits\030\002 \001(\0132\036" +
+      ".celeste.image.v1.ServerLimitsR\006limits\"\327" +
+      "\002\n\014ServerLimits\022#\n\rrequest_bytes\030\001 \001(\005R\014" +
+      "requestBytes\0220\n\024inline_default_bytes\030\002 \001" +
+      "(\005R\022inlineDefaultBytes\0220\n\024inline_maximum" +
+      "_bytes\030\003 \001(\005R\022inlineMaximumBytes\022\037\n\013imag" +
+      "e_bytes\030\004 \001(\005R\nimageBytes\022!\n\014image_pixel" +
+      "s\030\005 \001(\005R\013imagePixels\022\035\n\nimage_side\030\006 \001(\005" +
+      "R\timageSide\022\037\n\013media_types\030\007 \003(\tR\nmediaT" +
+      "ypes\022:\n\013replay_time\030\010 \001(\0132\031.google.proto" +
+      "buf.DurationR\nreplayTime*\237\001\n\nModelState\022" +
+      "\033\n\027MODEL_STATE_UNSPECIFIED\020\000\022\025\n\021MODEL_ST" +
+      "ATE_READY\020\001\022\037\n\033MODEL_STATE_WEIGHTS_MISSI" +
+      "NG\020\002\022#\n\037MODEL_STATE_CREDENTIALS_MISSING\020" +
+      "\003\022\027\n\023MODEL_STATE_RETIRED\020\004*R\n\tModelView\022" +
+      "\032\n\026MODEL_VIEW_UNSPECIFIED\020\000\022\024\n\020MODEL_VIE" +
+      "W_BASIC\020\001\022\023\n\017MODEL_VIEW_FULL\020\002*d\n\rRefusa" +
+      "lCharge\022\036\n\032REFUSAL_CHARGE_UNSPECIFIED\020\000\022" +
+      "\032\n\026REFUSAL_CHARGE_CHARGED\020\001\022\027\n\023REFUSAL_C" +
+      "HARGE_FREE\020\002*\356\001\n\rModelEvidence\022\036\n\032MODEL_" +
+      "EVIDENCE_UNSPECIFIED\020\000\022\026\n\022MODEL_EVIDENCE" +
+      "_RUN\020\001\022\"\n\036MODEL_EVIDENCE_OFFICIAL_CLIENT" +
+      "\020\002\022\037\n\033MODEL_EVIDENCE_OTHER_CLIENT\020\003\022 \n\034M" +
+      "ODEL_EVIDENCE_SPECIFICATION\020\004\022 \n\034MODEL_E" +
+      "VIDENCE_CONFIGURATION\020\005\022\034\n\030MODEL_EVIDENC" +
+      "E_PUBLISHER\020\006*\213\001\n\nModelStage\022\033\n\027MODEL_ST" +
+      "AGE_UNSPECIFIED\020\000\022\027\n\023MODEL_STAGE_PREVIEW" +
+      "\020\001\022\026\n\022MODEL_STAGE_ACTIVE\020\002\022\026\n\022MODEL_STAG" +
+      "E_ENDING\020\003\022\027\n\023MODEL_STAGE_RETIRED\020\0042\206\003\n\014" +
+      "ModelService\022b\n\rListProviders\022&.celeste." +
+      "image.v1.ListProvidersRequest\032\'.celeste." +
+      "image.v1.ListProvidersResponse\"\000\022Y\n\nList" +
+      "Models\022#.celeste.image.v1.ListModelsRequ" +
+      "est\032$.celeste.image.v1.ListModelsRespons" +
+      "e\"\000\022S\n\010GetModel\022!.celeste.image.v1.GetMo" +
+      "delRequest\032\".celeste.image.v1.GetModelRe" +
+      "sponse\"\000\022b\n\rGetServerInfo\022&.celeste.imag" +
+      "e.v1.GetServerInfoRequest\032\'.celeste.imag" +
+      "e.v1.GetServerInfoResponse\"\000B\217\001\n\037io.gith" +
+      "ub.celesteimage.image.v1B\021ModelServicePr" +
+      "otoP\001ZDgithub.com/celeste-image/celeste/" +
+      "clients/go/celeste/image/v1;imagev1\252\002\020Ce" +
+      "leste.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
         new com.google.protobuf.Descriptors.FileDescriptor[] {
           io.github.celesteimage.image.v1.MoneyProto.getDescriptor(),
           io.github.celesteimage.image.v1.OperationProto.getDescriptor(),
+          com.google.protobuf.DurationProto.getDescriptor(),
         });
     internal_static_celeste_image_v1_Provider_descriptor =
       getDescriptor().getMessageType(0);
@@ -299,7 +307,7 @@ public final class ModelServiceProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_Model_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_Model_descriptor,
-        new java.lang.String[] { "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "SendsPreviews", "Parameters", "Lifecycle", "Prices", "Evidence", });
+        new java.lang.String[] { "Id", "Provider", "DisplayName", "Summary", "Operations", "Edits", "State", "DefaultFor", "License", "Source", "CheckedOn", "MaxCount", "SendsPreviews", "Parameters", "Lifecycle", "Prices", "Evidence", "RefusalCharge", });
     internal_static_celeste_image_v1_ModelLifecycle_descriptor =
       getDescriptor().getMessageType(2);
     internal_static_celeste_image_v1_ModelLifecycle_fieldAccessorTable = new
@@ -419,10 +427,11 @@ public final class ModelServiceProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_ServerLimits_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_ServerLimits_descriptor,
-        new java.lang.String[] { "RequestBytes", "InlineDefaultBytes", "InlineMaximumBytes", "ImageBytes", "ImagePixels", "ImageSide", "MediaTypes", });
+        new java.lang.String[] { "RequestBytes", "InlineDefaultBytes", "InlineMaximumBytes", "ImageBytes", "ImagePixels", "ImageSide", "MediaTypes", "ReplayTime", });
     descriptor.resolveAllFeaturesImmutable();
     io.github.celesteimage.image.v1.MoneyProto.getDescriptor();
     io.github.celesteimage.image.v1.OperationProto.getDescriptor();
+    com.google.protobuf.DurationProto.getDescriptor();
   }
 
   // @@protoc_insertion_point(outer_class_scope)

@@ -168,7 +168,7 @@ public enum ModelStage
   }
   public static com.google.protobuf.Descriptors.EnumDescriptor
       getDescriptor() {
-    return io.github.celesteimage.image.v1.ModelServiceProto.getDescriptor().getEnumTypes().get(3);
+    return io.github.celesteimage.image.v1.ModelServiceProto.getDescriptor().getEnumTypes().get(4);
   }
 
   private static final ModelStage[] VALUES = values();

@@ -37,6 +37,11 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_celeste_image_v1_Quantity_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_celeste_image_v1_Cost_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_celeste_image_v1_Cost_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_celeste_image_v1_Usage_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -53,17 +58,25 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
       "\n\034celeste/image/v1/money.proto\022\020celeste." +
       "image.v1\032\036google/protobuf/duration.proto" +
       "\"B\n\005Money\022#\n\rcurrency_code\030\001 \001(\tR\014curren" +
-      "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"6\n\010Quantity" +
+      "cyCode\022\024\n\005nanos\030\002 \001(\003R\005nanos\"L\n\010Quantity" +
       "\022\022\n\004unit\030\001 \001(\tR\004unit\022\026\n\006amount\030\002 \001(\001R\006am" +
-      "ount\"\261\001\n\005Usage\022\026\n\006images\030\001 \001(\005R\006images\022\036" +
-      "\n\nmegapixels\030\002 \001(\001R\nmegapixels\022<\n\014comput" +
-      "e_time\030\003 \001(\0132\031.google.protobuf.DurationR" +
-      "\013computeTime\0222\n\006billed\030\004 \003(\0132\032.celeste.i" +
-      "mage.v1.QuantityR\006billedB\210\001\n\037io.github.c" +
-      "elesteimage.image.v1B\nMoneyProtoP\001ZDgith" +
-      "ub.com/celeste-image/celeste/clients/go/" +
-      "celeste/image/v1;imagev1\252\002\020Celeste.Image" +
-      ".V1b\006proto3"
+      "ount\022\024\n\005model\030\003 \001(\tR\005model\"\312\001\n\004Cost\0221\n\007s" +
+      "ettled\030\001 \001(\0132\027.celeste.image.v1.MoneyR\007s" +
+      "ettled\0225\n\tuncertain\030\002 \001(\0132\027.celeste.imag" +
+      "e.v1.MoneyR\tuncertain\0221\n\005basis\030\003 \001(\0162\033.c" +
+      "eleste.image.v1.CostBasisR\005basis\022%\n\016unpr" +
+      "iced_calls\030\004 \001(\005R\runpricedCalls\"\261\001\n\005Usag" +
+      "e\022\026\n\006images\030\001 \001(\005R\006images\022\036\n\nmegapixels\030" +
+      "\002 \001(\001R\nmegapixels\022<\n\014compute_time\030\003 \001(\0132" +
+      "\031.google.protobuf.DurationR\013computeTime\022" +
+      "2\n\006billed\030\004 \003(\0132\032.celeste.image.v1.Quant" +
+      "ityR\006billed*u\n\tCostBasis\022\032\n\026COST_BASIS_U" +
+      "NSPECIFIED\020\000\022\027\n\023COST_BASIS_REPORTED\020\001\022\031\n" +
+      "\025COST_BASIS_CALCULATED\020\002\022\030\n\024COST_BASIS_E" +
+      "STIMATED\020\003B\210\001\n\037io.github.celesteimage.im" +
+      "age.v1B\nMoneyProtoP\001ZDgithub.com/celeste" +
+      "-image/celeste/clients/go/celeste/image/" +
+      "v1;imagev1\252\002\020Celeste.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -81,9 +94,15 @@ public final class MoneyProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_Quantity_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_Quantity_descriptor,
-        new java.lang.String[] { "Unit", "Amount", });
-    internal_static_celeste_image_v1_Usage_descriptor =
+        new java.lang.String[] { "Unit", "Amount", "Model", });
+    internal_static_celeste_image_v1_Cost_descriptor =
       getDescriptor().getMessageType(2);
+    internal_static_celeste_image_v1_Cost_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_celeste_image_v1_Cost_descriptor,
+        new java.lang.String[] { "Settled", "Uncertain", "Basis", "UnpricedCalls", });
+    internal_static_celeste_image_v1_Usage_descriptor =
+      getDescriptor().getMessageType(3);
     internal_static_celeste_image_v1_Usage_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_Usage_descriptor,

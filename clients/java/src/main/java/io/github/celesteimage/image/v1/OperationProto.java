@@ -67,6 +67,11 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_celeste_image_v1_RequestOptions_ProviderOptionsEntry_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_celeste_image_v1_RequestOptions_LabelsEntry_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_celeste_image_v1_RequestOptions_LabelsEntry_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_celeste_image_v1_FidelityLine_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -174,63 +179,76 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
       "analyze\030\004 \001(\0132 .celeste.image.v1.Analyze" +
       "RequestH\000R\007analyzeB\010\n\004kind\022\000\"4\n\007Routing\022" +
       ")\n\017fallback_models\030\001 \003(\tB\000R\016fallbackMode" +
-      "ls\"\334\004\n\016RequestOptions\022>\n\nstrictness\030\001 \001(" +
+      "ls\"\235\006\n\016RequestOptions\022>\n\nstrictness\030\001 \001(" +
       "\0162\034.celeste.image.v1.StrictnessB\000R\nstric" +
       "tness\022b\n\020provider_options\030\002 \003(\01325.celest" +
       "e.image.v1.RequestOptions.ProviderOption" +
       "sEntryB\000R\017providerOptions\0223\n\022inline_limi" +
       "t_bytes\030\003 \001(\005B\000H\000R\020inlineLimitBytes\210\001\001\022%" +
-      "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\0223\n" +
-      "\007routing\030\006 \001(\0132\031.celeste.image.v1.Routin" +
-      "gR\007routing\022\033\n\010end_user\030\t \001(\tB\000R\007endUser\022" +
-      "K\n\017output_metadata\030\013 \001(\0162 .celeste.image" +
-      ".v1.OutputMetadataB\000R\016outputMetadata\022&\n\014" +
-      "embed_recipe\030\014 \001(\010H\001R\013embedRecipe\210\001\001\032[\n\024" +
-      "ProviderOptionsEntry\022\020\n\003key\030\001 \001(\tR\003key\022-" +
-      "\n\005value\030\002 \001(\0132\027.google.protobuf.StructR\005" +
-      "value:\0028\001B\025\n\023_inline_limit_bytesB\017\n\r_emb" +
-      "ed_recipe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\t" +
-      "R\004path\022;\n\007outcome\030\002 \001(\0162!.celeste.image." +
-      "v1.FidelityOutcomeR\007outcome\022,\n\005asked\030\003 \001" +
-      "(\0132\026.google.protobuf.ValueR\005asked\022*\n\004sen" +
-      "t\030\004 \001(\0132\026.google.protobuf.ValueR\004sent\0222\n" +
-      "\010measured\030\005 \001(\0132\026.google.protobuf.ValueR" +
-      "\010measured\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013i" +
-      "mage_index\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_im" +
-      "age_index\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005" +
-      "R\005index\022*\n\006status\030\002 \001(\0132\022.google.rpc.Sta" +
-      "tusR\006status\"\225\003\n\017OperationResult\022\035\n\nreque" +
-      "st_id\030\001 \001(\tR\trequestId\022\024\n\005model\030\002 \001(\tR\005m" +
-      "odel\0225\n\006images\030\003 \003(\0132\035.celeste.image.v1." +
-      "ImageOutputR\006images\022:\n\010failures\030\004 \003(\0132\036." +
-      "celeste.image.v1.ImageFailureR\010failures\022" +
-      "6\n\010analysis\030\005 \001(\0132\032.celeste.image.v1.Ana" +
-      "lysisR\010analysis\022:\n\010fidelity\030\006 \003(\0132\036.cele" +
-      "ste.image.v1.FidelityLineR\010fidelity\022-\n\005u" +
-      "sage\030\007 \001(\0132\027.celeste.image.v1.UsageR\005usa" +
-      "ge\0227\n\006safety\030\010 \003(\0132\037.celeste.image.v1.Sa" +
-      "fetyVerdictR\006safety*|\n\013UpscaleMode\022\034\n\030UP" +
-      "SCALE_MODE_UNSPECIFIED\020\000\022\025\n\021UPSCALE_MODE" +
-      "_FAST\020\001\022\035\n\031UPSCALE_MODE_CONSERVATIVE\020\002\022\031" +
-      "\n\025UPSCALE_MODE_CREATIVE\020\003*\235\001\n\rOperationK" +
-      "ind\022\036\n\032OPERATION_KIND_UNSPECIFIED\020\000\022\033\n\027O" +
-      "PERATION_KIND_GENERATE\020\001\022\027\n\023OPERATION_KI" +
-      "ND_EDIT\020\002\022\032\n\026OPERATION_KIND_UPSCALE\020\003\022\032\n" +
-      "\026OPERATION_KIND_ANALYZE\020\004*[\n\nStrictness\022" +
-      "\032\n\026STRICTNESS_UNSPECIFIED\020\000\022\032\n\026STRICTNES" +
-      "S_BEST_EFFORT\020\001\022\025\n\021STRICTNESS_STRICT\020\002*f" +
-      "\n\016OutputMetadata\022\037\n\033OUTPUT_METADATA_UNSP" +
-      "ECIFIED\020\000\022\030\n\024OUTPUT_METADATA_KEEP\020\001\022\031\n\025O" +
-      "UTPUT_METADATA_STRIP\020\002*\315\001\n\017FidelityOutco" +
-      "me\022 \n\034FIDELITY_OUTCOME_UNSPECIFIED\020\000\022\034\n\030" +
-      "FIDELITY_OUTCOME_HONORED\020\001\022\035\n\031FIDELITY_O" +
-      "UTCOME_ADJUSTED\020\002\022\035\n\031FIDELITY_OUTCOME_EM" +
-      "ULATED\020\003\022\034\n\030FIDELITY_OUTCOME_DROPPED\020\004\022\036" +
-      "\n\032FIDELITY_OUTCOME_DEFAULTED\020\005B\214\001\n\037io.gi" +
-      "thub.celesteimage.image.v1B\016OperationPro" +
-      "toP\001ZDgithub.com/celeste-image/celeste/c" +
-      "lients/go/celeste/image/v1;imagev1\252\002\020Cel" +
-      "este.Image.V1b\006proto3"
+      "\n\rpreview_count\030\004 \001(\005B\000R\014previewCount\022F\n" +
+      "\006labels\030\005 \003(\0132,.celeste.image.v1.Request" +
+      "Options.LabelsEntryB\000R\006labels\0223\n\007routing" +
+      "\030\006 \001(\0132\031.celeste.image.v1.RoutingR\007routi" +
+      "ng\022<\n\ncache_mode\030\010 \001(\0162\033.celeste.image.v" +
+      "1.CacheModeB\000R\tcacheMode\022\033\n\010end_user\030\t \001" +
+      "(\tB\000R\007endUser\022K\n\017output_metadata\030\013 \001(\0162 " +
+      ".celeste.image.v1.OutputMetadataB\000R\016outp" +
+      "utMetadata\022&\n\014embed_recipe\030\014 \001(\010H\001R\013embe" +
+      "dRecipe\210\001\001\032[\n\024ProviderOptionsEntry\022\020\n\003ke" +
+      "y\030\001 \001(\tR\003key\022-\n\005value\030\002 \001(\0132\027.google.pro" +
+      "tobuf.StructR\005value:\0028\001\0329\n\013LabelsEntry\022\020" +
+      "\n\003key\030\001 \001(\tR\003key\022\024\n\005value\030\002 \001(\tR\005value:\002" +
+      "8\001B\025\n\023_inline_limit_bytesB\017\n\r_embed_reci" +
+      "pe\"\275\002\n\014FidelityLine\022\022\n\004path\030\001 \001(\tR\004path\022" +
+      ";\n\007outcome\030\002 \001(\0162!.celeste.image.v1.Fide" +
+      "lityOutcomeR\007outcome\022,\n\005asked\030\003 \001(\0132\026.go" +
+      "ogle.protobuf.ValueR\005asked\022*\n\004sent\030\004 \001(\013" +
+      "2\026.google.protobuf.ValueR\004sent\0222\n\010measur" +
+      "ed\030\005 \001(\0132\026.google.protobuf.ValueR\010measur" +
+      "ed\022\030\n\007message\030\006 \001(\tR\007message\022$\n\013image_in" +
+      "dex\030\007 \001(\005H\000R\nimageIndex\210\001\001B\016\n\014_image_ind" +
+      "ex\"P\n\014ImageFailure\022\024\n\005index\030\001 \001(\005R\005index" +
+      "\022*\n\006status\030\002 \001(\0132\022.google.rpc.StatusR\006st" +
+      "atus\"\373\003\n\017OperationResult\022\035\n\nrequest_id\030\001" +
+      " \001(\tR\trequestId\022\024\n\005model\030\002 \001(\tR\005model\0225\n" +
+      "\006images\030\003 \003(\0132\035.celeste.image.v1.ImageOu" +
+      "tputR\006images\022:\n\010failures\030\004 \003(\0132\036.celeste" +
+      ".image.v1.ImageFailureR\010failures\0226\n\010anal" +
+      "ysis\030\005 \001(\0132\032.celeste.image.v1.AnalysisR\010" +
+      "analysis\022:\n\010fidelity\030\006 \003(\0132\036.celeste.ima" +
+      "ge.v1.FidelityLineR\010fidelity\022-\n\005usage\030\007 " +
+      "\001(\0132\027.celeste.image.v1.UsageR\005usage\0227\n\006s" +
+      "afety\030\010 \003(\0132\037.celeste.image.v1.SafetyVer" +
+      "dictR\006safety\022,\n\005costs\030\t \003(\0132\026.celeste.im" +
+      "age.v1.CostR\005costs\0226\n\006source\030\013 \001(\0162\036.cel" +
+      "este.image.v1.ResultSourceR\006source*|\n\013Up" +
+      "scaleMode\022\034\n\030UPSCALE_MODE_UNSPECIFIED\020\000\022" +
+      "\025\n\021UPSCALE_MODE_FAST\020\001\022\035\n\031UPSCALE_MODE_C" +
+      "ONSERVATIVE\020\002\022\031\n\025UPSCALE_MODE_CREATIVE\020\003" +
+      "*\235\001\n\rOperationKind\022\036\n\032OPERATION_KIND_UNS" +
+      "PECIFIED\020\000\022\033\n\027OPERATION_KIND_GENERATE\020\001\022" +
+      "\027\n\023OPERATION_KIND_EDIT\020\002\022\032\n\026OPERATION_KI" +
+      "ND_UPSCALE\020\003\022\032\n\026OPERATION_KIND_ANALYZE\020\004" +
+      "*[\n\nStrictness\022\032\n\026STRICTNESS_UNSPECIFIED" +
+      "\020\000\022\032\n\026STRICTNESS_BEST_EFFORT\020\001\022\025\n\021STRICT" +
+      "NESS_STRICT\020\002*f\n\016OutputMetadata\022\037\n\033OUTPU" +
+      "T_METADATA_UNSPECIFIED\020\000\022\030\n\024OUTPUT_METAD" +
+      "ATA_KEEP\020\001\022\031\n\025OUTPUT_METADATA_STRIP\020\002*\315\001" +
+      "\n\017FidelityOutcome\022 \n\034FIDELITY_OUTCOME_UN" +
+      "SPECIFIED\020\000\022\034\n\030FIDELITY_OUTCOME_HONORED\020" +
+      "\001\022\035\n\031FIDELITY_OUTCOME_ADJUSTED\020\002\022\035\n\031FIDE" +
+      "LITY_OUTCOME_EMULATED\020\003\022\034\n\030FIDELITY_OUTC" +
+      "OME_DROPPED\020\004\022\036\n\032FIDELITY_OUTCOME_DEFAUL" +
+      "TED\020\005*{\n\014ResultSource\022\035\n\031RESULT_SOURCE_U" +
+      "NSPECIFIED\020\000\022\026\n\022RESULT_SOURCE_MADE\020\001\022\032\n\026" +
+      "RESULT_SOURCE_REPLAYED\020\002\022\030\n\024RESULT_SOURC" +
+      "E_CACHED\020\003*j\n\tCacheMode\022\032\n\026CACHE_MODE_UN" +
+      "SPECIFIED\020\000\022\022\n\016CACHE_MODE_USE\020\001\022\026\n\022CACHE" +
+      "_MODE_REFRESH\020\002\022\025\n\021CACHE_MODE_BYPASS\020\003B\214" +
+      "\001\n\037io.github.celesteimage.image.v1B\016Oper" +
+      "ationProtoP\001ZDgithub.com/celeste-image/c" +
+      "eleste/clients/go/celeste/image/v1;image" +
+      "v1\252\002\020Celeste.Image.V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -284,12 +302,18 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_RequestOptions_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_RequestOptions_descriptor,
-        new java.lang.String[] { "Strictness", "ProviderOptions", "InlineLimitBytes", "PreviewCount", "Routing", "EndUser", "OutputMetadata", "EmbedRecipe", });
+        new java.lang.String[] { "Strictness", "ProviderOptions", "InlineLimitBytes", "PreviewCount", "Labels", "Routing", "CacheMode", "EndUser", "OutputMetadata", "EmbedRecipe", });
     internal_static_celeste_image_v1_RequestOptions_ProviderOptionsEntry_descriptor =
       internal_static_celeste_image_v1_RequestOptions_descriptor.getNestedType(0);
     internal_static_celeste_image_v1_RequestOptions_ProviderOptionsEntry_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_RequestOptions_ProviderOptionsEntry_descriptor,
+        new java.lang.String[] { "Key", "Value", });
+    internal_static_celeste_image_v1_RequestOptions_LabelsEntry_descriptor =
+      internal_static_celeste_image_v1_RequestOptions_descriptor.getNestedType(1);
+    internal_static_celeste_image_v1_RequestOptions_LabelsEntry_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_celeste_image_v1_RequestOptions_LabelsEntry_descriptor,
         new java.lang.String[] { "Key", "Value", });
     internal_static_celeste_image_v1_FidelityLine_descriptor =
       getDescriptor().getMessageType(7);
@@ -308,7 +332,7 @@ public final class OperationProto extends com.google.protobuf.GeneratedFile {
     internal_static_celeste_image_v1_OperationResult_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_celeste_image_v1_OperationResult_descriptor,
-        new java.lang.String[] { "RequestId", "Model", "Images", "Failures", "Analysis", "Fidelity", "Usage", "Safety", });
+        new java.lang.String[] { "RequestId", "Model", "Images", "Failures", "Analysis", "Fidelity", "Usage", "Safety", "Costs", "Source", });
     descriptor.resolveAllFeaturesImmutable();
     io.github.celesteimage.image.v1.AnalysisProto.getDescriptor();
     io.github.celesteimage.image.v1.EditProto.getDescriptor();

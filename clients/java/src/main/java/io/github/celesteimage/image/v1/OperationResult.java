@@ -38,6 +38,8 @@ private static final long serialVersionUID = 0L;
     failures_ = java.util.Collections.emptyList();
     fidelity_ = java.util.Collections.emptyList();
     safety_ = java.util.Collections.emptyList();
+    costs_ = java.util.Collections.emptyList();
+    source_ = 0;
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -488,6 +490,98 @@ private static final long serialVersionUID = 0L;
     return safety_.get(index);
   }
 
+  public static final int COSTS_FIELD_NUMBER = 9;
+  @SuppressWarnings("serial")
+  private java.util.List<io.github.celesteimage.image.v1.Cost> costs_;
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  @java.lang.Override
+  public java.util.List<io.github.celesteimage.image.v1.Cost> getCostsList() {
+    return costs_;
+  }
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  @java.lang.Override
+  public java.util.List<? extends io.github.celesteimage.image.v1.CostOrBuilder> 
+      getCostsOrBuilderList() {
+    return costs_;
+  }
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  @java.lang.Override
+  public int getCostsCount() {
+    return costs_.size();
+  }
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  @java.lang.Override
+  public io.github.celesteimage.image.v1.Cost getCosts(int index) {
+    return costs_.get(index);
+  }
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  @java.lang.Override
+  public io.github.celesteimage.image.v1.CostOrBuilder getCostsOrBuilder(
+      int index) {
+    return costs_.get(index);
+  }
+
+  public static final int SOURCE_FIELD_NUMBER = 11;
+  private int source_ = 0;
+  /**
+   * <pre>
+   * Origin of the result. A replayed or cached result costs nothing again.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+   * @return The enum numeric value on the wire for source.
+   */
+  @java.lang.Override public int getSourceValue() {
+    return source_;
+  }
+  /**
+   * <pre>
+   * Origin of the result. A replayed or cached result costs nothing again.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+   * @return The source.
+   */
+  @java.lang.Override public io.github.celesteimage.image.v1.ResultSource getSource() {
+    io.github.celesteimage.image.v1.ResultSource result = io.github.celesteimage.image.v1.ResultSource.forNumber(source_);
+    return result == null ? io.github.celesteimage.image.v1.ResultSource.UNRECOGNIZED : result;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -525,6 +619,12 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < safety_.size(); i++) {
       output.writeMessage(8, safety_.get(i));
+    }
+    for (int i = 0; i < costs_.size(); i++) {
+      output.writeMessage(9, costs_.get(i));
+    }
+    if (source_ != io.github.celesteimage.image.v1.ResultSource.RESULT_SOURCE_UNSPECIFIED.getNumber()) {
+      output.writeEnum(11, source_);
     }
     getUnknownFields().writeTo(output);
   }
@@ -565,6 +665,14 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(8, safety_.get(i));
     }
+    for (int i = 0; i < costs_.size(); i++) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(9, costs_.get(i));
+    }
+    if (source_ != io.github.celesteimage.image.v1.ResultSource.RESULT_SOURCE_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(11, source_);
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -602,6 +710,9 @@ private static final long serialVersionUID = 0L;
     }
     if (!getSafetyList()
         .equals(other.getSafetyList())) return false;
+    if (!getCostsList()
+        .equals(other.getCostsList())) return false;
+    if (source_ != other.source_) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -641,6 +752,12 @@ private static final long serialVersionUID = 0L;
       hash = (37 * hash) + SAFETY_FIELD_NUMBER;
       hash = (53 * hash) + getSafetyList().hashCode();
     }
+    if (getCostsCount() > 0) {
+      hash = (37 * hash) + COSTS_FIELD_NUMBER;
+      hash = (53 * hash) + getCostsList().hashCode();
+    }
+    hash = (37 * hash) + SOURCE_FIELD_NUMBER;
+    hash = (53 * hash) + source_;
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -781,6 +898,7 @@ private static final long serialVersionUID = 0L;
         internalGetFidelityFieldBuilder();
         internalGetUsageFieldBuilder();
         internalGetSafetyFieldBuilder();
+        internalGetCostsFieldBuilder();
       }
     }
     @java.lang.Override
@@ -827,6 +945,14 @@ private static final long serialVersionUID = 0L;
         safetyBuilder_.clear();
       }
       bitField0_ = (bitField0_ & ~0x00000080);
+      if (costsBuilder_ == null) {
+        costs_ = java.util.Collections.emptyList();
+      } else {
+        costs_ = null;
+        costsBuilder_.clear();
+      }
+      bitField0_ = (bitField0_ & ~0x00000100);
+      source_ = 0;
       return this;
     }
 
@@ -896,6 +1022,15 @@ private static final long serialVersionUID = 0L;
       } else {
         result.safety_ = safetyBuilder_.build();
       }
+      if (costsBuilder_ == null) {
+        if (((bitField0_ & 0x00000100) != 0)) {
+          costs_ = java.util.Collections.unmodifiableList(costs_);
+          bitField0_ = (bitField0_ & ~0x00000100);
+        }
+        result.costs_ = costs_;
+      } else {
+        result.costs_ = costsBuilder_.build();
+      }
     }
 
     private void buildPartial0(io.github.celesteimage.image.v1.OperationResult result) {
@@ -918,6 +1053,9 @@ private static final long serialVersionUID = 0L;
             ? usage_
             : usageBuilder_.build();
         to_bitField0_ |= 0x00000002;
+      }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
+        result.source_ = source_;
       }
       result.bitField0_ |= to_bitField0_;
     }
@@ -1054,6 +1192,35 @@ private static final long serialVersionUID = 0L;
           }
         }
       }
+      if (costsBuilder_ == null) {
+        if (!other.costs_.isEmpty()) {
+          if (costs_.isEmpty()) {
+            costs_ = other.costs_;
+            bitField0_ = (bitField0_ & ~0x00000100);
+          } else {
+            ensureCostsIsMutable();
+            costs_.addAll(other.costs_);
+          }
+          onChanged();
+        }
+      } else {
+        if (!other.costs_.isEmpty()) {
+          if (costsBuilder_.isEmpty()) {
+            costsBuilder_.dispose();
+            costsBuilder_ = null;
+            costs_ = other.costs_;
+            bitField0_ = (bitField0_ & ~0x00000100);
+            costsBuilder_ = 
+              com.google.protobuf.GeneratedMessage.alwaysUseFieldBuilders ?
+                 internalGetCostsFieldBuilder() : null;
+          } else {
+            costsBuilder_.addAllMessages(other.costs_);
+          }
+        }
+      }
+      if (other.source_ != 0) {
+        setSourceValue(other.getSourceValue());
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -1156,6 +1323,24 @@ private static final long serialVersionUID = 0L;
               }
               break;
             } // case 66
+            case 74: {
+              io.github.celesteimage.image.v1.Cost m =
+                  input.readMessage(
+                      io.github.celesteimage.image.v1.Cost.parser(),
+                      extensionRegistry);
+              if (costsBuilder_ == null) {
+                ensureCostsIsMutable();
+                costs_.add(m);
+              } else {
+                costsBuilder_.addMessage(m);
+              }
+              break;
+            } // case 74
+            case 88: {
+              source_ = input.readEnum();
+              bitField0_ |= 0x00000200;
+              break;
+            } // case 88
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -2989,6 +3174,407 @@ private static final long serialVersionUID = 0L;
         safety_ = null;
       }
       return safetyBuilder_;
+    }
+
+    private java.util.List<io.github.celesteimage.image.v1.Cost> costs_ =
+      java.util.Collections.emptyList();
+    private void ensureCostsIsMutable() {
+      if (!((bitField0_ & 0x00000100) != 0)) {
+        costs_ = new java.util.ArrayList<io.github.celesteimage.image.v1.Cost>(costs_);
+        bitField0_ |= 0x00000100;
+       }
+    }
+
+    private com.google.protobuf.RepeatedFieldBuilder<
+        io.github.celesteimage.image.v1.Cost, io.github.celesteimage.image.v1.Cost.Builder, io.github.celesteimage.image.v1.CostOrBuilder> costsBuilder_;
+
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public java.util.List<io.github.celesteimage.image.v1.Cost> getCostsList() {
+      if (costsBuilder_ == null) {
+        return java.util.Collections.unmodifiableList(costs_);
+      } else {
+        return costsBuilder_.getMessageList();
+      }
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public int getCostsCount() {
+      if (costsBuilder_ == null) {
+        return costs_.size();
+      } else {
+        return costsBuilder_.getCount();
+      }
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public io.github.celesteimage.image.v1.Cost getCosts(int index) {
+      if (costsBuilder_ == null) {
+        return costs_.get(index);
+      } else {
+        return costsBuilder_.getMessage(index);
+      }
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder setCosts(
+        int index, io.github.celesteimage.image.v1.Cost value) {
+      if (costsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureCostsIsMutable();
+        costs_.set(index, value);
+        onChanged();
+      } else {
+        costsBuilder_.setMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder setCosts(
+        int index, io.github.celesteimage.image.v1.Cost.Builder builderForValue) {
+      if (costsBuilder_ == null) {
+        ensureCostsIsMutable();
+        costs_.set(index, builderForValue.build());
+        onChanged();
+      } else {
+        costsBuilder_.setMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder addCosts(io.github.celesteimage.image.v1.Cost value) {
+      if (costsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureCostsIsMutable();
+        costs_.add(value);
+        onChanged();
+      } else {
+        costsBuilder_.addMessage(value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder addCosts(
+        int index, io.github.celesteimage.image.v1.Cost value) {
+      if (costsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        ensureCostsIsMutable();
+        costs_.add(index, value);
+        onChanged();
+      } else {
+        costsBuilder_.addMessage(index, value);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder addCosts(
+        io.github.celesteimage.image.v1.Cost.Builder builderForValue) {
+      if (costsBuilder_ == null) {
+        ensureCostsIsMutable();
+        costs_.add(builderForValue.build());
+        onChanged();
+      } else {
+        costsBuilder_.addMessage(builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder addCosts(
+        int index, io.github.celesteimage.image.v1.Cost.Builder builderForValue) {
+      if (costsBuilder_ == null) {
+        ensureCostsIsMutable();
+        costs_.add(index, builderForValue.build());
+        onChanged();
+      } else {
+        costsBuilder_.addMessage(index, builderForValue.build());
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder addAllCosts(
+        java.lang.Iterable<? extends io.github.celesteimage.image.v1.Cost> values) {
+      if (costsBuilder_ == null) {
+        ensureCostsIsMutable();
+        com.google.protobuf.AbstractMessageLite.Builder.addAll(
+            values, costs_);
+        onChanged();
+      } else {
+        costsBuilder_.addAllMessages(values);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder clearCosts() {
+      if (costsBuilder_ == null) {
+        costs_ = java.util.Collections.emptyList();
+        bitField0_ = (bitField0_ & ~0x00000100);
+        onChanged();
+      } else {
+        costsBuilder_.clear();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public Builder removeCosts(int index) {
+      if (costsBuilder_ == null) {
+        ensureCostsIsMutable();
+        costs_.remove(index);
+        onChanged();
+      } else {
+        costsBuilder_.remove(index);
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public io.github.celesteimage.image.v1.Cost.Builder getCostsBuilder(
+        int index) {
+      return internalGetCostsFieldBuilder().getBuilder(index);
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public io.github.celesteimage.image.v1.CostOrBuilder getCostsOrBuilder(
+        int index) {
+      if (costsBuilder_ == null) {
+        return costs_.get(index);  } else {
+        return costsBuilder_.getMessageOrBuilder(index);
+      }
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public java.util.List<? extends io.github.celesteimage.image.v1.CostOrBuilder> 
+         getCostsOrBuilderList() {
+      if (costsBuilder_ != null) {
+        return costsBuilder_.getMessageOrBuilderList();
+      } else {
+        return java.util.Collections.unmodifiableList(costs_);
+      }
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public io.github.celesteimage.image.v1.Cost.Builder addCostsBuilder() {
+      return internalGetCostsFieldBuilder().addBuilder(
+          io.github.celesteimage.image.v1.Cost.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public io.github.celesteimage.image.v1.Cost.Builder addCostsBuilder(
+        int index) {
+      return internalGetCostsFieldBuilder().addBuilder(
+          index, io.github.celesteimage.image.v1.Cost.getDefaultInstance());
+    }
+    /**
+     * <pre>
+     * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+     * cached result, the cost of the first time.
+     * </pre>
+     *
+     * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+     */
+    public java.util.List<io.github.celesteimage.image.v1.Cost.Builder> 
+         getCostsBuilderList() {
+      return internalGetCostsFieldBuilder().getBuilderList();
+    }
+    private com.google.protobuf.RepeatedFieldBuilder<
+        io.github.celesteimage.image.v1.Cost, io.github.celesteimage.image.v1.Cost.Builder, io.github.celesteimage.image.v1.CostOrBuilder> 
+        internalGetCostsFieldBuilder() {
+      if (costsBuilder_ == null) {
+        costsBuilder_ = new com.google.protobuf.RepeatedFieldBuilder<
+            io.github.celesteimage.image.v1.Cost, io.github.celesteimage.image.v1.Cost.Builder, io.github.celesteimage.image.v1.CostOrBuilder>(
+                costs_,
+                ((bitField0_ & 0x00000100) != 0),
+                getParentForChildren(),
+                isClean());
+        costs_ = null;
+      }
+      return costsBuilder_;
+    }
+
+    private int source_ = 0;
+    /**
+     * <pre>
+     * Origin of the result. A replayed or cached result costs nothing again.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+     * @return The enum numeric value on the wire for source.
+     */
+    @java.lang.Override public int getSourceValue() {
+      return source_;
+    }
+    /**
+     * <pre>
+     * Origin of the result. A replayed or cached result costs nothing again.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+     * @param value The enum numeric value on the wire for source to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSourceValue(int value) {
+      source_ = value;
+      bitField0_ |= 0x00000200;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Origin of the result. A replayed or cached result costs nothing again.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+     * @return The source.
+     */
+    @java.lang.Override
+    public io.github.celesteimage.image.v1.ResultSource getSource() {
+      io.github.celesteimage.image.v1.ResultSource result = io.github.celesteimage.image.v1.ResultSource.forNumber(source_);
+      return result == null ? io.github.celesteimage.image.v1.ResultSource.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Origin of the result. A replayed or cached result costs nothing again.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+     * @param value The source to set.
+     * @return This builder for chaining.
+     */
+    public Builder setSource(io.github.celesteimage.image.v1.ResultSource value) {
+      if (value == null) { throw new NullPointerException(); }
+      bitField0_ |= 0x00000200;
+      source_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Origin of the result. A replayed or cached result costs nothing again.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearSource() {
+      bitField0_ = (bitField0_ & ~0x00000200);
+      source_ = 0;
+      onChanged();
+      return this;
     }
 
     // @@protoc_insertion_point(builder_scope:celeste.image.v1.OperationResult)

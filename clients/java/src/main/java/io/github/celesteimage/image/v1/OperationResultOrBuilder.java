@@ -299,4 +299,72 @@ public interface OperationResultOrBuilder extends
    */
   io.github.celesteimage.image.v1.SafetyVerdictOrBuilder getSafetyOrBuilder(
       int index);
+
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  java.util.List<io.github.celesteimage.image.v1.Cost> 
+      getCostsList();
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  io.github.celesteimage.image.v1.Cost getCosts(int index);
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  int getCostsCount();
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  java.util.List<? extends io.github.celesteimage.image.v1.CostOrBuilder> 
+      getCostsOrBuilderList();
+  /**
+   * <pre>
+   * Cost of the operation, one per currency, failed tries included. Empty for work that costs nothing. Of a replayed or
+   * cached result, the cost of the first time.
+   * </pre>
+   *
+   * <code>repeated .celeste.image.v1.Cost costs = 9 [json_name = "costs"];</code>
+   */
+  io.github.celesteimage.image.v1.CostOrBuilder getCostsOrBuilder(
+      int index);
+
+  /**
+   * <pre>
+   * Origin of the result. A replayed or cached result costs nothing again.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+   * @return The enum numeric value on the wire for source.
+   */
+  int getSourceValue();
+  /**
+   * <pre>
+   * Origin of the result. A replayed or cached result costs nothing again.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.ResultSource source = 11 [json_name = "source"];</code>
+   * @return The source.
+   */
+  io.github.celesteimage.image.v1.ResultSource getSource();
 }

@@ -39,4 +39,24 @@ public interface QuantityOrBuilder extends
    * @return The amount.
    */
   double getAmount();
+
+  /**
+   * <pre>
+   * Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+   * </pre>
+   *
+   * <code>string model = 3 [json_name = "model"];</code>
+   * @return The model.
+   */
+  java.lang.String getModel();
+  /**
+   * <pre>
+   * Id of the model that this was counted for. Empty for the model that was called; some bills have lines of another one.
+   * </pre>
+   *
+   * <code>string model = 3 [json_name = "model"];</code>
+   * @return The bytes for model.
+   */
+  com.google.protobuf.ByteString
+      getModelBytes();
 }

@@ -33,6 +33,7 @@ private static final long serialVersionUID = 0L;
   }
   private RequestOptions() {
     strictness_ = 0;
+    cacheMode_ = 0;
     endUser_ = "";
     outputMetadata_ = 0;
   }
@@ -49,6 +50,8 @@ private static final long serialVersionUID = 0L;
     switch (number) {
       case 2:
         return internalGetProviderOptions();
+      case 5:
+        return internalGetLabels();
       default:
         throw new RuntimeException(
             "Invalid map field number: " + number);
@@ -232,6 +235,105 @@ com.google.protobuf.Struct defaultValue) {
     return previewCount_;
   }
 
+  public static final int LABELS_FIELD_NUMBER = 5;
+  private static final class LabelsDefaultEntryHolder {
+    static final com.google.protobuf.MapEntry<
+        java.lang.String, java.lang.String> defaultEntry =
+            com.google.protobuf.MapEntry
+            .<java.lang.String, java.lang.String>newDefaultInstance(
+                io.github.celesteimage.image.v1.OperationProto.internal_static_celeste_image_v1_RequestOptions_LabelsEntry_descriptor, 
+                com.google.protobuf.WireFormat.FieldType.STRING,
+                "",
+                com.google.protobuf.WireFormat.FieldType.STRING,
+                "");
+  }
+  @SuppressWarnings("serial")
+  private com.google.protobuf.MapField<
+      java.lang.String, java.lang.String> labels_;
+  private com.google.protobuf.MapField<java.lang.String, java.lang.String>
+  internalGetLabels() {
+    if (labels_ == null) {
+      return com.google.protobuf.MapField.emptyMapField(
+          LabelsDefaultEntryHolder.defaultEntry);
+    }
+    return labels_;
+  }
+  public int getLabelsCount() {
+    return internalGetLabels().getMap().size();
+  }
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  @java.lang.Override
+  public boolean containsLabels(
+      java.lang.String key) {
+    if (key == null) { throw new NullPointerException("map key"); }
+    return internalGetLabels().getMap().containsKey(key);
+  }
+  /**
+   * Use {@link #getLabelsMap()} instead.
+   */
+  @java.lang.Override
+  @java.lang.Deprecated
+  public java.util.Map<java.lang.String, java.lang.String> getLabels() {
+    return getLabelsMap();
+  }
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  @java.lang.Override
+  public java.util.Map<java.lang.String, java.lang.String> getLabelsMap() {
+    return internalGetLabels().getMap();
+  }
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  @java.lang.Override
+  public /* nullable */
+java.lang.String getLabelsOrDefault(
+      java.lang.String key,
+      /* nullable */
+java.lang.String defaultValue) {
+    if (key == null) { throw new NullPointerException("map key"); }
+    java.util.Map<java.lang.String, java.lang.String> map =
+        internalGetLabels().getMap();
+    return map.containsKey(key) ? map.get(key) : defaultValue;
+  }
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  @java.lang.Override
+  public java.lang.String getLabelsOrThrow(
+      java.lang.String key) {
+    if (key == null) { throw new NullPointerException("map key"); }
+    java.util.Map<java.lang.String, java.lang.String> map =
+        internalGetLabels().getMap();
+    if (!map.containsKey(key)) {
+      throw new java.lang.IllegalArgumentException();
+    }
+    return map.get(key);
+  }
+
   public static final int ROUTING_FIELD_NUMBER = 6;
   private io.github.celesteimage.image.v1.Routing routing_;
   /**
@@ -268,6 +370,32 @@ com.google.protobuf.Struct defaultValue) {
   @java.lang.Override
   public io.github.celesteimage.image.v1.RoutingOrBuilder getRoutingOrBuilder() {
     return routing_ == null ? io.github.celesteimage.image.v1.Routing.getDefaultInstance() : routing_;
+  }
+
+  public static final int CACHE_MODE_FIELD_NUMBER = 8;
+  private int cacheMode_ = 0;
+  /**
+   * <pre>
+   * Use of the server's cache of results. Unset means USE.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+   * @return The enum numeric value on the wire for cacheMode.
+   */
+  @java.lang.Override public int getCacheModeValue() {
+    return cacheMode_;
+  }
+  /**
+   * <pre>
+   * Use of the server's cache of results. Unset means USE.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+   * @return The cacheMode.
+   */
+  @java.lang.Override public io.github.celesteimage.image.v1.CacheMode getCacheMode() {
+    io.github.celesteimage.image.v1.CacheMode result = io.github.celesteimage.image.v1.CacheMode.forNumber(cacheMode_);
+    return result == null ? io.github.celesteimage.image.v1.CacheMode.UNRECOGNIZED : result;
   }
 
   public static final int END_USER_FIELD_NUMBER = 9;
@@ -409,8 +537,17 @@ com.google.protobuf.Struct defaultValue) {
     if (previewCount_ != 0) {
       output.writeInt32(4, previewCount_);
     }
+    com.google.protobuf.GeneratedMessage
+      .serializeStringMapTo(
+        output,
+        internalGetLabels(),
+        LabelsDefaultEntryHolder.defaultEntry,
+        5);
     if (((bitField0_ & 0x00000002) != 0)) {
       output.writeMessage(6, getRouting());
+    }
+    if (cacheMode_ != io.github.celesteimage.image.v1.CacheMode.CACHE_MODE_UNSPECIFIED.getNumber()) {
+      output.writeEnum(8, cacheMode_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(endUser_)) {
       com.google.protobuf.GeneratedMessage.writeString(output, 9, endUser_);
@@ -452,9 +589,23 @@ com.google.protobuf.Struct defaultValue) {
       size += com.google.protobuf.CodedOutputStream
         .computeInt32Size(4, previewCount_);
     }
+    for (java.util.Map.Entry<java.lang.String, java.lang.String> entry
+         : internalGetLabels().getMap().entrySet()) {
+      com.google.protobuf.MapEntry<java.lang.String, java.lang.String>
+      labels__ = LabelsDefaultEntryHolder.defaultEntry.newBuilderForType()
+          .setKey(entry.getKey())
+          .setValue(entry.getValue())
+          .build();
+      size += com.google.protobuf.CodedOutputStream
+          .computeMessageSize(5, labels__);
+    }
     if (((bitField0_ & 0x00000002) != 0)) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(6, getRouting());
+    }
+    if (cacheMode_ != io.github.celesteimage.image.v1.CacheMode.CACHE_MODE_UNSPECIFIED.getNumber()) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeEnumSize(8, cacheMode_);
     }
     if (!com.google.protobuf.GeneratedMessage.isStringEmpty(endUser_)) {
       size += com.google.protobuf.GeneratedMessage.computeStringSize(9, endUser_);
@@ -492,11 +643,14 @@ com.google.protobuf.Struct defaultValue) {
     }
     if (getPreviewCount()
         != other.getPreviewCount()) return false;
+    if (!internalGetLabels().equals(
+        other.internalGetLabels())) return false;
     if (hasRouting() != other.hasRouting()) return false;
     if (hasRouting()) {
       if (!getRouting()
           .equals(other.getRouting())) return false;
     }
+    if (cacheMode_ != other.cacheMode_) return false;
     if (!getEndUser()
         .equals(other.getEndUser())) return false;
     if (outputMetadata_ != other.outputMetadata_) return false;
@@ -528,10 +682,16 @@ com.google.protobuf.Struct defaultValue) {
     }
     hash = (37 * hash) + PREVIEW_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + getPreviewCount();
+    if (!internalGetLabels().getMap().isEmpty()) {
+      hash = (37 * hash) + LABELS_FIELD_NUMBER;
+      hash = (53 * hash) + internalGetLabels().hashCode();
+    }
     if (hasRouting()) {
       hash = (37 * hash) + ROUTING_FIELD_NUMBER;
       hash = (53 * hash) + getRouting().hashCode();
     }
+    hash = (37 * hash) + CACHE_MODE_FIELD_NUMBER;
+    hash = (53 * hash) + cacheMode_;
     hash = (37 * hash) + END_USER_FIELD_NUMBER;
     hash = (53 * hash) + getEndUser().hashCode();
     hash = (37 * hash) + OUTPUT_METADATA_FIELD_NUMBER;
@@ -660,6 +820,8 @@ com.google.protobuf.Struct defaultValue) {
       switch (number) {
         case 2:
           return internalGetProviderOptions();
+        case 5:
+          return internalGetLabels();
         default:
           throw new RuntimeException(
               "Invalid map field number: " + number);
@@ -671,6 +833,8 @@ com.google.protobuf.Struct defaultValue) {
       switch (number) {
         case 2:
           return internalGetMutableProviderOptions();
+        case 5:
+          return internalGetMutableLabels();
         default:
           throw new RuntimeException(
               "Invalid map field number: " + number);
@@ -708,11 +872,13 @@ com.google.protobuf.Struct defaultValue) {
       internalGetMutableProviderOptions().clear();
       inlineLimitBytes_ = 0;
       previewCount_ = 0;
+      internalGetMutableLabels().clear();
       routing_ = null;
       if (routingBuilder_ != null) {
         routingBuilder_.dispose();
         routingBuilder_ = null;
       }
+      cacheMode_ = 0;
       endUser_ = "";
       outputMetadata_ = 0;
       embedRecipe_ = false;
@@ -764,18 +930,25 @@ com.google.protobuf.Struct defaultValue) {
         result.previewCount_ = previewCount_;
       }
       if (((from_bitField0_ & 0x00000010) != 0)) {
+        result.labels_ = internalGetLabels();
+        result.labels_.makeImmutable();
+      }
+      if (((from_bitField0_ & 0x00000020) != 0)) {
         result.routing_ = routingBuilder_ == null
             ? routing_
             : routingBuilder_.build();
         to_bitField0_ |= 0x00000002;
       }
-      if (((from_bitField0_ & 0x00000020) != 0)) {
-        result.endUser_ = endUser_;
-      }
       if (((from_bitField0_ & 0x00000040) != 0)) {
-        result.outputMetadata_ = outputMetadata_;
+        result.cacheMode_ = cacheMode_;
       }
       if (((from_bitField0_ & 0x00000080) != 0)) {
+        result.endUser_ = endUser_;
+      }
+      if (((from_bitField0_ & 0x00000100) != 0)) {
+        result.outputMetadata_ = outputMetadata_;
+      }
+      if (((from_bitField0_ & 0x00000200) != 0)) {
         result.embedRecipe_ = embedRecipe_;
         to_bitField0_ |= 0x00000004;
       }
@@ -806,12 +979,18 @@ com.google.protobuf.Struct defaultValue) {
       if (other.getPreviewCount() != 0) {
         setPreviewCount(other.getPreviewCount());
       }
+      internalGetMutableLabels().mergeFrom(
+          other.internalGetLabels());
+      bitField0_ |= 0x00000010;
       if (other.hasRouting()) {
         mergeRouting(other.getRouting());
       }
+      if (other.cacheMode_ != 0) {
+        setCacheModeValue(other.getCacheModeValue());
+      }
       if (!other.getEndUser().isEmpty()) {
         endUser_ = other.endUser_;
-        bitField0_ |= 0x00000020;
+        bitField0_ |= 0x00000080;
         onChanged();
       }
       if (other.outputMetadata_ != 0) {
@@ -870,26 +1049,40 @@ com.google.protobuf.Struct defaultValue) {
               bitField0_ |= 0x00000008;
               break;
             } // case 32
+            case 42: {
+              com.google.protobuf.MapEntry<java.lang.String, java.lang.String>
+              labels__ = input.readMessage(
+                  LabelsDefaultEntryHolder.defaultEntry.getParserForType(), extensionRegistry);
+              internalGetMutableLabels().getMutableMap().put(
+                  labels__.getKey(), labels__.getValue());
+              bitField0_ |= 0x00000010;
+              break;
+            } // case 42
             case 50: {
               input.readMessage(
                   internalGetRoutingFieldBuilder().getBuilder(),
                   extensionRegistry);
-              bitField0_ |= 0x00000010;
+              bitField0_ |= 0x00000020;
               break;
             } // case 50
+            case 64: {
+              cacheMode_ = input.readEnum();
+              bitField0_ |= 0x00000040;
+              break;
+            } // case 64
             case 74: {
               endUser_ = input.readStringRequireUtf8();
-              bitField0_ |= 0x00000020;
+              bitField0_ |= 0x00000080;
               break;
             } // case 74
             case 88: {
               outputMetadata_ = input.readEnum();
-              bitField0_ |= 0x00000040;
+              bitField0_ |= 0x00000100;
               break;
             } // case 88
             case 96: {
               embedRecipe_ = input.readBool();
-              bitField0_ |= 0x00000080;
+              bitField0_ |= 0x00000200;
               break;
             } // case 96
             default: {
@@ -1279,6 +1472,168 @@ com.google.protobuf.Struct defaultValue) {
       return this;
     }
 
+    private com.google.protobuf.MapField<
+        java.lang.String, java.lang.String> labels_;
+    private com.google.protobuf.MapField<java.lang.String, java.lang.String>
+        internalGetLabels() {
+      if (labels_ == null) {
+        return com.google.protobuf.MapField.emptyMapField(
+            LabelsDefaultEntryHolder.defaultEntry);
+      }
+      return labels_;
+    }
+    private com.google.protobuf.MapField<java.lang.String, java.lang.String>
+        internalGetMutableLabels() {
+      if (labels_ == null) {
+        labels_ = com.google.protobuf.MapField.newMapField(
+            LabelsDefaultEntryHolder.defaultEntry);
+      }
+      if (!labels_.isMutable()) {
+        labels_ = labels_.copy();
+      }
+      bitField0_ |= 0x00000010;
+      onChanged();
+      return labels_;
+    }
+    public int getLabelsCount() {
+      return internalGetLabels().getMap().size();
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    @java.lang.Override
+    public boolean containsLabels(
+        java.lang.String key) {
+      if (key == null) { throw new NullPointerException("map key"); }
+      return internalGetLabels().getMap().containsKey(key);
+    }
+    /**
+     * Use {@link #getLabelsMap()} instead.
+     */
+    @java.lang.Override
+    @java.lang.Deprecated
+    public java.util.Map<java.lang.String, java.lang.String> getLabels() {
+      return getLabelsMap();
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    @java.lang.Override
+    public java.util.Map<java.lang.String, java.lang.String> getLabelsMap() {
+      return internalGetLabels().getMap();
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    @java.lang.Override
+    public /* nullable */
+java.lang.String getLabelsOrDefault(
+        java.lang.String key,
+        /* nullable */
+java.lang.String defaultValue) {
+      if (key == null) { throw new NullPointerException("map key"); }
+      java.util.Map<java.lang.String, java.lang.String> map =
+          internalGetLabels().getMap();
+      return map.containsKey(key) ? map.get(key) : defaultValue;
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    @java.lang.Override
+    public java.lang.String getLabelsOrThrow(
+        java.lang.String key) {
+      if (key == null) { throw new NullPointerException("map key"); }
+      java.util.Map<java.lang.String, java.lang.String> map =
+          internalGetLabels().getMap();
+      if (!map.containsKey(key)) {
+        throw new java.lang.IllegalArgumentException();
+      }
+      return map.get(key);
+    }
+    public Builder clearLabels() {
+      bitField0_ = (bitField0_ & ~0x00000010);
+      internalGetMutableLabels().getMutableMap()
+          .clear();
+      return this;
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    public Builder removeLabels(
+        java.lang.String key) {
+      if (key == null) { throw new NullPointerException("map key"); }
+      internalGetMutableLabels().getMutableMap()
+          .remove(key);
+      return this;
+    }
+    /**
+     * Use alternate mutation accessors instead.
+     */
+    @java.lang.Deprecated
+    public java.util.Map<java.lang.String, java.lang.String>
+        getMutableLabels() {
+      bitField0_ |= 0x00000010;
+      return internalGetMutableLabels().getMutableMap();
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    public Builder putLabels(
+        java.lang.String key,
+        java.lang.String value) {
+      if (key == null) { throw new NullPointerException("map key"); }
+      if (value == null) { throw new NullPointerException("map value"); }
+      internalGetMutableLabels().getMutableMap()
+          .put(key, value);
+      bitField0_ |= 0x00000010;
+      return this;
+    }
+    /**
+     * <pre>
+     * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+     * never gets them.
+     * </pre>
+     *
+     * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+     */
+    public Builder putAllLabels(
+        java.util.Map<java.lang.String, java.lang.String> values) {
+      internalGetMutableLabels().getMutableMap()
+          .putAll(values);
+      bitField0_ |= 0x00000010;
+      return this;
+    }
+
     private io.github.celesteimage.image.v1.Routing routing_;
     private com.google.protobuf.SingleFieldBuilder<
         io.github.celesteimage.image.v1.Routing, io.github.celesteimage.image.v1.Routing.Builder, io.github.celesteimage.image.v1.RoutingOrBuilder> routingBuilder_;
@@ -1291,7 +1646,7 @@ com.google.protobuf.Struct defaultValue) {
      * @return Whether the routing field is set.
      */
     public boolean hasRouting() {
-      return ((bitField0_ & 0x00000010) != 0);
+      return ((bitField0_ & 0x00000020) != 0);
     }
     /**
      * <pre>
@@ -1324,7 +1679,7 @@ com.google.protobuf.Struct defaultValue) {
       } else {
         routingBuilder_.setMessage(value);
       }
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return this;
     }
@@ -1342,7 +1697,7 @@ com.google.protobuf.Struct defaultValue) {
       } else {
         routingBuilder_.setMessage(builderForValue.build());
       }
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return this;
     }
@@ -1355,7 +1710,7 @@ com.google.protobuf.Struct defaultValue) {
      */
     public Builder mergeRouting(io.github.celesteimage.image.v1.Routing value) {
       if (routingBuilder_ == null) {
-        if (((bitField0_ & 0x00000010) != 0) &&
+        if (((bitField0_ & 0x00000020) != 0) &&
           routing_ != null &&
           routing_ != io.github.celesteimage.image.v1.Routing.getDefaultInstance()) {
           getRoutingBuilder().mergeFrom(value);
@@ -1366,7 +1721,7 @@ com.google.protobuf.Struct defaultValue) {
         routingBuilder_.mergeFrom(value);
       }
       if (routing_ != null) {
-        bitField0_ |= 0x00000010;
+        bitField0_ |= 0x00000020;
         onChanged();
       }
       return this;
@@ -1379,7 +1734,7 @@ com.google.protobuf.Struct defaultValue) {
      * <code>.celeste.image.v1.Routing routing = 6 [json_name = "routing"];</code>
      */
     public Builder clearRouting() {
-      bitField0_ = (bitField0_ & ~0x00000010);
+      bitField0_ = (bitField0_ & ~0x00000020);
       routing_ = null;
       if (routingBuilder_ != null) {
         routingBuilder_.dispose();
@@ -1396,7 +1751,7 @@ com.google.protobuf.Struct defaultValue) {
      * <code>.celeste.image.v1.Routing routing = 6 [json_name = "routing"];</code>
      */
     public io.github.celesteimage.image.v1.Routing.Builder getRoutingBuilder() {
-      bitField0_ |= 0x00000010;
+      bitField0_ |= 0x00000020;
       onChanged();
       return internalGetRoutingFieldBuilder().getBuilder();
     }
@@ -1434,6 +1789,77 @@ com.google.protobuf.Struct defaultValue) {
         routing_ = null;
       }
       return routingBuilder_;
+    }
+
+    private int cacheMode_ = 0;
+    /**
+     * <pre>
+     * Use of the server's cache of results. Unset means USE.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+     * @return The enum numeric value on the wire for cacheMode.
+     */
+    @java.lang.Override public int getCacheModeValue() {
+      return cacheMode_;
+    }
+    /**
+     * <pre>
+     * Use of the server's cache of results. Unset means USE.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+     * @param value The enum numeric value on the wire for cacheMode to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCacheModeValue(int value) {
+      cacheMode_ = value;
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Use of the server's cache of results. Unset means USE.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+     * @return The cacheMode.
+     */
+    @java.lang.Override
+    public io.github.celesteimage.image.v1.CacheMode getCacheMode() {
+      io.github.celesteimage.image.v1.CacheMode result = io.github.celesteimage.image.v1.CacheMode.forNumber(cacheMode_);
+      return result == null ? io.github.celesteimage.image.v1.CacheMode.UNRECOGNIZED : result;
+    }
+    /**
+     * <pre>
+     * Use of the server's cache of results. Unset means USE.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+     * @param value The cacheMode to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCacheMode(io.github.celesteimage.image.v1.CacheMode value) {
+      if (value == null) { throw new NullPointerException(); }
+      bitField0_ |= 0x00000040;
+      cacheMode_ = value.getNumber();
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Use of the server's cache of results. Unset means USE.
+     * </pre>
+     *
+     * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCacheMode() {
+      bitField0_ = (bitField0_ & ~0x00000040);
+      cacheMode_ = 0;
+      onChanged();
+      return this;
     }
 
     private java.lang.Object endUser_ = "";
@@ -1494,7 +1920,7 @@ com.google.protobuf.Struct defaultValue) {
         java.lang.String value) {
       if (value == null) { throw new NullPointerException(); }
       endUser_ = value;
-      bitField0_ |= 0x00000020;
+      bitField0_ |= 0x00000080;
       onChanged();
       return this;
     }
@@ -1509,7 +1935,7 @@ com.google.protobuf.Struct defaultValue) {
      */
     public Builder clearEndUser() {
       endUser_ = getDefaultInstance().getEndUser();
-      bitField0_ = (bitField0_ & ~0x00000020);
+      bitField0_ = (bitField0_ & ~0x00000080);
       onChanged();
       return this;
     }
@@ -1528,7 +1954,7 @@ com.google.protobuf.Struct defaultValue) {
       if (value == null) { throw new NullPointerException(); }
       checkByteStringIsUtf8(value);
       endUser_ = value;
-      bitField0_ |= 0x00000020;
+      bitField0_ |= 0x00000080;
       onChanged();
       return this;
     }
@@ -1556,7 +1982,7 @@ com.google.protobuf.Struct defaultValue) {
      */
     public Builder setOutputMetadataValue(int value) {
       outputMetadata_ = value;
-      bitField0_ |= 0x00000040;
+      bitField0_ |= 0x00000100;
       onChanged();
       return this;
     }
@@ -1584,7 +2010,7 @@ com.google.protobuf.Struct defaultValue) {
      */
     public Builder setOutputMetadata(io.github.celesteimage.image.v1.OutputMetadata value) {
       if (value == null) { throw new NullPointerException(); }
-      bitField0_ |= 0x00000040;
+      bitField0_ |= 0x00000100;
       outputMetadata_ = value.getNumber();
       onChanged();
       return this;
@@ -1598,7 +2024,7 @@ com.google.protobuf.Struct defaultValue) {
      * @return This builder for chaining.
      */
     public Builder clearOutputMetadata() {
-      bitField0_ = (bitField0_ & ~0x00000040);
+      bitField0_ = (bitField0_ & ~0x00000100);
       outputMetadata_ = 0;
       onChanged();
       return this;
@@ -1619,7 +2045,7 @@ com.google.protobuf.Struct defaultValue) {
      */
     @java.lang.Override
     public boolean hasEmbedRecipe() {
-      return ((bitField0_ & 0x00000080) != 0);
+      return ((bitField0_ & 0x00000200) != 0);
     }
     /**
      * <pre>
@@ -1653,7 +2079,7 @@ com.google.protobuf.Struct defaultValue) {
     public Builder setEmbedRecipe(boolean value) {
 
       embedRecipe_ = value;
-      bitField0_ |= 0x00000080;
+      bitField0_ |= 0x00000200;
       onChanged();
       return this;
     }
@@ -1670,7 +2096,7 @@ com.google.protobuf.Struct defaultValue) {
      * @return This builder for chaining.
      */
     public Builder clearEmbedRecipe() {
-      bitField0_ = (bitField0_ & ~0x00000080);
+      bitField0_ = (bitField0_ & ~0x00000200);
       embedRecipe_ = false;
       onChanged();
       return this;

@@ -121,6 +121,65 @@ com.google.protobuf.Struct defaultValue);
 
   /**
    * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  int getLabelsCount();
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  boolean containsLabels(
+      java.lang.String key);
+  /**
+   * Use {@link #getLabelsMap()} instead.
+   */
+  @java.lang.Deprecated
+  java.util.Map<java.lang.String, java.lang.String>
+  getLabels();
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  java.util.Map<java.lang.String, java.lang.String>
+  getLabelsMap();
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  /* nullable */
+java.lang.String getLabelsOrDefault(
+      java.lang.String key,
+      /* nullable */
+java.lang.String defaultValue);
+  /**
+   * <pre>
+   * Labels of the caller's own, such as `project`, to add up usage and to invalidate cached results by. The provider
+   * never gets them.
+   * </pre>
+   *
+   * <code>map&lt;string, string&gt; labels = 5 [json_name = "labels"];</code>
+   */
+  java.lang.String getLabelsOrThrow(
+      java.lang.String key);
+
+  /**
+   * <pre>
    * Other models that may do the request. Unset means no other model.
    * </pre>
    *
@@ -145,6 +204,25 @@ com.google.protobuf.Struct defaultValue);
    * <code>.celeste.image.v1.Routing routing = 6 [json_name = "routing"];</code>
    */
   io.github.celesteimage.image.v1.RoutingOrBuilder getRoutingOrBuilder();
+
+  /**
+   * <pre>
+   * Use of the server's cache of results. Unset means USE.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+   * @return The enum numeric value on the wire for cacheMode.
+   */
+  int getCacheModeValue();
+  /**
+   * <pre>
+   * Use of the server's cache of results. Unset means USE.
+   * </pre>
+   *
+   * <code>.celeste.image.v1.CacheMode cache_mode = 8 [json_name = "cacheMode"];</code>
+   * @return The cacheMode.
+   */
+  io.github.celesteimage.image.v1.CacheMode getCacheMode();
 
   /**
    * <pre>

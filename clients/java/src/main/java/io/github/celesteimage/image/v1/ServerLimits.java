@@ -49,6 +49,7 @@ private static final long serialVersionUID = 0L;
             io.github.celesteimage.image.v1.ServerLimits.class, io.github.celesteimage.image.v1.ServerLimits.Builder.class);
   }
 
+  private int bitField0_;
   public static final int REQUEST_BYTES_FIELD_NUMBER = 1;
   private int requestBytes_ = 0;
   /**
@@ -192,6 +193,44 @@ private static final long serialVersionUID = 0L;
     return mediaTypes_.getByteString(index);
   }
 
+  public static final int REPLAY_TIME_FIELD_NUMBER = 8;
+  private com.google.protobuf.Duration replayTime_;
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   * @return Whether the replayTime field is set.
+   */
+  @java.lang.Override
+  public boolean hasReplayTime() {
+    return ((bitField0_ & 0x00000001) != 0);
+  }
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   * @return The replayTime.
+   */
+  @java.lang.Override
+  public com.google.protobuf.Duration getReplayTime() {
+    return replayTime_ == null ? com.google.protobuf.Duration.getDefaultInstance() : replayTime_;
+  }
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   */
+  @java.lang.Override
+  public com.google.protobuf.DurationOrBuilder getReplayTimeOrBuilder() {
+    return replayTime_ == null ? com.google.protobuf.Duration.getDefaultInstance() : replayTime_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -226,6 +265,9 @@ private static final long serialVersionUID = 0L;
     }
     for (int i = 0; i < mediaTypes_.size(); i++) {
       com.google.protobuf.GeneratedMessage.writeString(output, 7, mediaTypes_.getRaw(i));
+    }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      output.writeMessage(8, getReplayTime());
     }
     getUnknownFields().writeTo(output);
   }
@@ -268,6 +310,10 @@ private static final long serialVersionUID = 0L;
       size += dataSize;
       size += 1 * getMediaTypesList().size();
     }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(8, getReplayTime());
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -297,6 +343,11 @@ private static final long serialVersionUID = 0L;
         != other.getImageSide()) return false;
     if (!getMediaTypesList()
         .equals(other.getMediaTypesList())) return false;
+    if (hasReplayTime() != other.hasReplayTime()) return false;
+    if (hasReplayTime()) {
+      if (!getReplayTime()
+          .equals(other.getReplayTime())) return false;
+    }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -323,6 +374,10 @@ private static final long serialVersionUID = 0L;
     if (getMediaTypesCount() > 0) {
       hash = (37 * hash) + MEDIA_TYPES_FIELD_NUMBER;
       hash = (53 * hash) + getMediaTypesList().hashCode();
+    }
+    if (hasReplayTime()) {
+      hash = (37 * hash) + REPLAY_TIME_FIELD_NUMBER;
+      hash = (53 * hash) + getReplayTime().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -447,13 +502,19 @@ private static final long serialVersionUID = 0L;
 
     // Construct using io.github.celesteimage.image.v1.ServerLimits.newBuilder()
     private Builder() {
-
+      maybeForceBuilderInitialization();
     }
 
     private Builder(
         com.google.protobuf.GeneratedMessage.BuilderParent parent) {
       super(parent);
-
+      maybeForceBuilderInitialization();
+    }
+    private void maybeForceBuilderInitialization() {
+      if (com.google.protobuf.GeneratedMessage
+              .alwaysUseFieldBuilders) {
+        internalGetReplayTimeFieldBuilder();
+      }
     }
     @java.lang.Override
     public Builder clear() {
@@ -467,6 +528,11 @@ private static final long serialVersionUID = 0L;
       imageSide_ = 0;
       mediaTypes_ =
           com.google.protobuf.LazyStringArrayList.emptyList();
+      replayTime_ = null;
+      if (replayTimeBuilder_ != null) {
+        replayTimeBuilder_.dispose();
+        replayTimeBuilder_ = null;
+      }
       return this;
     }
 
@@ -522,6 +588,14 @@ private static final long serialVersionUID = 0L;
         mediaTypes_.makeImmutable();
         result.mediaTypes_ = mediaTypes_;
       }
+      int to_bitField0_ = 0;
+      if (((from_bitField0_ & 0x00000080) != 0)) {
+        result.replayTime_ = replayTimeBuilder_ == null
+            ? replayTime_
+            : replayTimeBuilder_.build();
+        to_bitField0_ |= 0x00000001;
+      }
+      result.bitField0_ |= to_bitField0_;
     }
 
     @java.lang.Override
@@ -563,6 +637,9 @@ private static final long serialVersionUID = 0L;
           mediaTypes_.addAll(other.mediaTypes_);
         }
         onChanged();
+      }
+      if (other.hasReplayTime()) {
+        mergeReplayTime(other.getReplayTime());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -626,6 +703,13 @@ private static final long serialVersionUID = 0L;
               mediaTypes_.add(s);
               break;
             } // case 58
+            case 66: {
+              input.readMessage(
+                  internalGetReplayTimeFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              bitField0_ |= 0x00000080;
+              break;
+            } // case 66
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1052,6 +1136,163 @@ private static final long serialVersionUID = 0L;
       bitField0_ |= 0x00000040;
       onChanged();
       return this;
+    }
+
+    private com.google.protobuf.Duration replayTime_;
+    private com.google.protobuf.SingleFieldBuilder<
+        com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> replayTimeBuilder_;
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     * @return Whether the replayTime field is set.
+     */
+    public boolean hasReplayTime() {
+      return ((bitField0_ & 0x00000080) != 0);
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     * @return The replayTime.
+     */
+    public com.google.protobuf.Duration getReplayTime() {
+      if (replayTimeBuilder_ == null) {
+        return replayTime_ == null ? com.google.protobuf.Duration.getDefaultInstance() : replayTime_;
+      } else {
+        return replayTimeBuilder_.getMessage();
+      }
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public Builder setReplayTime(com.google.protobuf.Duration value) {
+      if (replayTimeBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        replayTime_ = value;
+      } else {
+        replayTimeBuilder_.setMessage(value);
+      }
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public Builder setReplayTime(
+        com.google.protobuf.Duration.Builder builderForValue) {
+      if (replayTimeBuilder_ == null) {
+        replayTime_ = builderForValue.build();
+      } else {
+        replayTimeBuilder_.setMessage(builderForValue.build());
+      }
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public Builder mergeReplayTime(com.google.protobuf.Duration value) {
+      if (replayTimeBuilder_ == null) {
+        if (((bitField0_ & 0x00000080) != 0) &&
+          replayTime_ != null &&
+          replayTime_ != com.google.protobuf.Duration.getDefaultInstance()) {
+          getReplayTimeBuilder().mergeFrom(value);
+        } else {
+          replayTime_ = value;
+        }
+      } else {
+        replayTimeBuilder_.mergeFrom(value);
+      }
+      if (replayTime_ != null) {
+        bitField0_ |= 0x00000080;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public Builder clearReplayTime() {
+      bitField0_ = (bitField0_ & ~0x00000080);
+      replayTime_ = null;
+      if (replayTimeBuilder_ != null) {
+        replayTimeBuilder_.dispose();
+        replayTimeBuilder_ = null;
+      }
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public com.google.protobuf.Duration.Builder getReplayTimeBuilder() {
+      bitField0_ |= 0x00000080;
+      onChanged();
+      return internalGetReplayTimeFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    public com.google.protobuf.DurationOrBuilder getReplayTimeOrBuilder() {
+      if (replayTimeBuilder_ != null) {
+        return replayTimeBuilder_.getMessageOrBuilder();
+      } else {
+        return replayTime_ == null ?
+            com.google.protobuf.Duration.getDefaultInstance() : replayTime_;
+      }
+    }
+    /**
+     * <pre>
+     * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+     * </pre>
+     *
+     * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+     */
+    private com.google.protobuf.SingleFieldBuilder<
+        com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> 
+        internalGetReplayTimeFieldBuilder() {
+      if (replayTimeBuilder_ == null) {
+        replayTimeBuilder_ = new com.google.protobuf.SingleFieldBuilder<
+            com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder>(
+                getReplayTime(),
+                getParentForChildren(),
+                isClean());
+        replayTime_ = null;
+      }
+      return replayTimeBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:celeste.image.v1.ServerLimits)

@@ -110,4 +110,31 @@ public interface ServerLimitsOrBuilder extends
    */
   com.google.protobuf.ByteString
       getMediaTypesBytes(int index);
+
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   * @return Whether the replayTime field is set.
+   */
+  boolean hasReplayTime();
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   * @return The replayTime.
+   */
+  com.google.protobuf.Duration getReplayTime();
+  /**
+   * <pre>
+   * Time for which a repeated `request_id` gets the first outcome. Unset when the server keeps no outcomes.
+   * </pre>
+   *
+   * <code>.google.protobuf.Duration replay_time = 8 [json_name = "replayTime"];</code>
+   */
+  com.google.protobuf.DurationOrBuilder getReplayTimeOrBuilder();
 }

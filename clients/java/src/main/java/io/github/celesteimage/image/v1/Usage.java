@@ -122,8 +122,8 @@ private static final long serialVersionUID = 0L;
   private java.util.List<io.github.celesteimage.image.v1.Quantity> billed_;
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -134,8 +134,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -147,8 +147,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -159,8 +159,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -171,8 +171,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -882,8 +882,8 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -897,8 +897,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -912,8 +912,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -927,8 +927,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -949,8 +949,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -968,8 +968,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -989,8 +989,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1011,8 +1011,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1030,8 +1030,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1049,8 +1049,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1069,8 +1069,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1087,8 +1087,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1105,8 +1105,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1117,8 +1117,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1132,8 +1132,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1148,8 +1148,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1160,8 +1160,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -1173,8 +1173,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-     * did not say.
+     * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+     * they did not say.
      * </pre>
      *
      * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>

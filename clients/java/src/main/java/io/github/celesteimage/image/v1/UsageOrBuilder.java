@@ -59,8 +59,8 @@ public interface UsageOrBuilder extends
 
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -69,8 +69,8 @@ public interface UsageOrBuilder extends
       getBilledList();
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -78,8 +78,8 @@ public interface UsageOrBuilder extends
   io.github.celesteimage.image.v1.Quantity getBilled(int index);
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -87,8 +87,8 @@ public interface UsageOrBuilder extends
   int getBilledCount();
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
@@ -97,8 +97,8 @@ public interface UsageOrBuilder extends
       getBilledOrBuilderList();
   /**
    * <pre>
-   * Quantities that providers counted for their bills, one per unit, those of failed tries included. Empty when they
-   * did not say.
+   * Quantities that providers counted for their bills, one per unit and model, those of failed tries included. Empty when
+   * they did not say.
    * </pre>
    *
    * <code>repeated .celeste.image.v1.Quantity billed = 4 [json_name = "billed"];</code>
