@@ -1,14 +1,17 @@
 """Call and Candidate: who asks and until when, and the model that is tried for the call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from celeste_image.core.caller import ANONYMOUS, Caller
+from celeste_image.core.errors import CelesteError
 
 if TYPE_CHECKING:
     from celeste_image.core.card import ModelCard  # a client has no cards
+    from celeste_image.core.events import Event  # which know candidates
 
-__all__ = ["Call", "Candidate", "is_late"]
+__all__ = ["Call", "Candidate", "EarlierCall", "is_late"]
 
 CLOCK_SECONDS = 0.02
 ROUNDING = 0.01
@@ -32,6 +35,38 @@ def is_late(left: float | None, timeout: float | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierCall:
+    """A call to a provider that may have to be paid, made by an earlier run of the same request.
+
+    Attributes:
+        id: Id of its entry in the ledger.
+        model: Id of the model.
+        images: Indexes of the images of the request that it makes.
+        ticket: The provider's name for its job; None if there is none, or it is not known.
+        is_settled: Whether it is known how it ended.
+        is_owed: Whether it has to be paid; None is unknown.
+        has_receipt: Whether `events` and `error` are what it came to. If not, they are lost.
+        events: What it made; empty without a receipt.
+        error: The error that it ended with.
+    """
+
+    id: str
+    model: str
+    images: range
+    ticket: str | None = None
+    is_settled: bool = False
+    is_owed: bool | None = None
+    has_receipt: bool = False
+    events: "Sequence[Event]" = field(default=(), repr=False)
+    error: CelesteError | None = None
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether it made nothing and costs nothing, so that it may be made again."""
+        return self.is_settled and self.is_owed is False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """The facts of one call, apart from its request. Every step above routing gets it.
 
@@ -40,6 +75,8 @@ class Call:
         caller: Who asks. The tenant owns the artifacts. On a server that does not know its callers, all are ANONYMOUS.
         deadline: When the caller stops waiting, by `time.monotonic()`; None means never.
         ticket: The provider's name for a job that an earlier call submitted. The first candidate resumes that job.
+        is_named: Whether the caller gave the request its id, and may repeat it.
+        earlier: Calls that an earlier run of the request made, the first one first; empty for a new request.
         is_watched: Whether the caller sees the events before the result. A unary call sees none: no previews are made
             for it, and it hears of no position in a queue.
     """
@@ -48,6 +85,8 @@ class Call:
     caller: Caller = ANONYMOUS
     deadline: float | None = None
     ticket: str | None = None
+    is_named: bool = False
+    earlier: tuple[EarlierCall, ...] = ()
     is_watched: bool = True
 
     def ended_by_deadline(self, now: float) -> bool:
@@ -65,6 +104,7 @@ class Candidate:
         has_fallback: Whether another candidate follows. Then a long pause before the next try is not worth it.
         ticket: The provider's name for a job that was submitted before. With a ticket, the provider resumes the job
             and submits nothing.
+        images: Indexes of the images of the operation that this call makes.
         operation: What the calls of one operation have in common, by identity: a request for several images may need
             several calls. They have one place in the provider's queue.
     """
@@ -73,4 +113,5 @@ class Candidate:
     card: "ModelCard"
     has_fallback: bool = False
     ticket: str | None = None
+    images: range = range(1)
     operation: object = field(default_factory=object, repr=False, compare=False)

@@ -37,6 +37,7 @@
     ├── StorageUnavailable      STORAGE_UNAVAILABLE     UNAVAILABLE           retryable
     ├── ProvidersUnavailable    PROVIDERS_UNAVAILABLE   UNAVAILABLE           retryable
     ├── UploadBusy              UPLOAD_BUSY             ABORTED               retryable
+    ├── RequestIdReused         REQUEST_ID_REUSED       ALREADY_EXISTS
     ├── CredentialsInvalid      CREDENTIALS_INVALID     UNAUTHENTICATED
     └── NotAllowed              NOT_ALLOWED             PERMISSION_DENIED
 
@@ -82,6 +83,7 @@ __all__ = [
     "ProvidersUnavailable",
     "QueueFull",
     "RangeExceeded",
+    "RequestIdReused",
     "RequestTooLarge",
     "SafetyBlocked",
     "ServerUnavailable",
@@ -368,6 +370,10 @@ class ProvidersUnavailable(CelesteError, code="UNAVAILABLE", retryable=True):
 
 class UploadBusy(CelesteError, code="ABORTED", retryable=True):
     """Another server with the same spool has the upload open; its bytes stay."""
+
+
+class RequestIdReused(CelesteError, code="ALREADY_EXISTS"):
+    """Another request had the same id. Metadata `started` has its time, if it is known."""
 
 
 class CredentialsInvalid(CelesteError, code="UNAUTHENTICATED"):

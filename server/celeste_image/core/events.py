@@ -18,6 +18,8 @@ Each event has one author, so there is one place to look. The files are in `pipe
     SafetyJudged  safety/steps.py     a verdict of the operator's safety policy
     ComputeUsed   provider            the time that an engine of this server worked
     Billed        provider            what a vendor counted for its bill
+    Reused        replay.py           the events that follow are those of an earlier result
+                  cache.py
     Completed     complete.py         the result; last, once
 
 Steps below fit.py report their findings as Fidelity, too (pixel_lock.py, metadata.py, split.py). The report of fit.py
@@ -34,7 +36,7 @@ from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
-from celeste_image.core.result import ImageOutput, OperationResult
+from celeste_image.core.result import ImageOutput, OperationResult, ResultSource
 from celeste_image.core.safety import SafetyVerdict
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Progress",
     "Queued",
     "Retrying",
+    "Reused",
     "Run",
     "SafetyJudged",
     "Saved",
@@ -199,6 +202,13 @@ class Billed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused:
+    """The events that follow are those of an earlier result: nothing is made and nothing is paid for them now."""
+
+    source: ResultSource
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The operation is done."""
 
@@ -221,6 +231,7 @@ Event = (
     | SafetyJudged
     | ComputeUsed
     | Billed
+    | Reused
     | Completed
 )
 

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.safety import SafetyVerdict
 
-__all__ = ["ImageOutput", "OperationResult", "Usage"]
+__all__ = ["ImageOutput", "OperationResult", "ResultSource", "Usage"]
+
+
+class ResultSource(StrEnum):
+    """Origin of a result; see `ResultSource` in `operation.proto`. UNSPECIFIED is an unknown value."""
+
+    UNSPECIFIED = "unspecified"
+    MADE = "made"
+    REPLAYED = "replayed"
+    CACHED = "cached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class OperationResult:
         fidelity: The outcome of each field of the request.
         usage: Images, megapixels and engine time.
         safety: Verdicts of the operator's safety policy.
+        source: Origin of the result. A replayed or cached one costs nothing again.
     """
 
     request_id: str
@@ -82,3 +93,4 @@ class OperationResult:
     fidelity: tuple[FidelityLine, ...] = ()
     usage: Usage = Usage()
     safety: tuple[SafetyVerdict, ...] = ()
+    source: ResultSource = ResultSource.MADE

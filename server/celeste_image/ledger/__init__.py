@@ -2,6 +2,8 @@
 
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
 from celeste_image.ledger.ledger import Ledger
+from celeste_image.ledger.outcome import Outcome
 from celeste_image.ledger.owner import Owner
+from celeste_image.ledger.requests import Claim, Requests
 
-__all__ = ["CallState", "Ended", "Ledger", "LedgerEntry", "Owner", "PaidCall"]
+__all__ = ["CallState", "Claim", "Ended", "Ledger", "LedgerEntry", "Outcome", "Owner", "PaidCall", "Requests"]

@@ -32,6 +32,7 @@ class PaidCall:
         model: Id of the model.
         operation: The operation, as `OperationKind` names it.
         ticket: The provider's name for a job that an earlier try submitted: the call goes on with that job.
+        images: Indexes of the images of the request that it makes.
     """
 
     caller: Caller
@@ -40,6 +41,7 @@ class PaidCall:
     model: str
     operation: str
     ticket: str | None = None
+    images: range = range(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Ended:
         owed: Whether it has to be paid; None is unknown.
         images: Images that were stored.
         billed: What the provider counted for its bill, by unit; empty if it did not say.
+        receipt: What it came to, encoded, to be given again; None if that is not known.
     """
 
     state: CallState
@@ -59,6 +62,7 @@ class Ended:
     owed: bool | None = None
     images: int = 0
     billed: Mapping[str, float] = field(default_factory=dict)
+    receipt: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """Ledger: writes each paid call before it is sent and after its end, and finds those whose end nobody wrote."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.errors import CelesteError
 from celeste_image.database import Records, Row, Transaction
+from celeste_image.database.times import from_micros, to_micros
+from celeste_image.ledger.behind import Behind
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
 from celeste_image.ledger.owner import Owner
 
@@ -18,8 +19,6 @@ __all__ = ["Ledger"]
 
 log = structlog.get_logger("celeste_image.ledger")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 LOST = "SERVER_UNAVAILABLE"
 """Reason of a call whose server ended before the call did."""
 
@@ -28,15 +27,15 @@ COLUMNS = (
     "started, ended, state, reason, owed, images, billed"
 )
 INSERT = f"""
-    INSERT INTO calls (server, {COLUMNS})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'open', '', NULL, 0, '{{}}')
+    INSERT INTO calls (server, first, count, {COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 'open', '', NULL, 0, '{{}}')
 """  # noqa: S608  # no value is in it
 FIND = "SELECT id, state FROM calls WHERE tenant = $1 AND provider = $2 AND ticket = $3 ORDER BY id DESC LIMIT 1"
 RESUME = "UPDATE calls SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL WHERE id = $2"
 SUBMITTED = "UPDATE calls SET ticket = $1 WHERE id = $2"
 END = """
-    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6
-    WHERE id = $7 AND server = $8 AND state = 'open'
+    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6, receipt = $7
+    WHERE id = $8 AND server = $9 AND state = 'open'
 """
 SERVERS = "SELECT DISTINCT server FROM calls WHERE state = 'open'"
 LOSE = "UPDATE calls SET state = 'uncertain', reason = $1, ended = $2 WHERE state = 'open' AND server = $3"
@@ -57,7 +56,7 @@ class Ledger:
 
     def __init__(self, records: Records, owner: Owner, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._records, self._owner, self._now = records, owner, now
-        self._ending: set[asyncio.Task[None]] = set()
+        self._behind = Behind()
         self.uncertain = 0
 
     async def open(self, call: PaidCall) -> str:
@@ -69,7 +68,7 @@ class Ledger:
             StorageFull: The row can't be written: the call must not be sent.
             StorageUnavailable: Likewise.
         """
-        started = _micros(self._now())
+        started = to_micros(self._now())
         new = f"{started:014x}{secrets.token_hex(9)}"
         who, owner = call.caller, self._owner.name
 
@@ -78,7 +77,7 @@ class Ledger:
                 await db.change(RESUME, owner, found[0])
                 return found[0], found[1] == CallState.UNCERTAIN
             told = (who.tenant, who.name, call.request_id, call.provider, call.model, call.operation, call.ticket)
-            await db.change(INSERT, owner, new, *told, started)
+            await db.change(INSERT, owner, call.images.start, len(call.images), new, *told, started)
             return new, False
 
         name, was_uncertain = await self._records.write(unit)
@@ -95,10 +94,10 @@ class Ledger:
         A row that is not open any more, or that another server took over, stays as it is.
         """
         billed = json.dumps(dict(outcome.billed))
-        owed = None if outcome.owed is None else int(outcome.owed)
-        told = (_micros(self._now()), outcome.state.value, outcome.reason, owed, outcome.images, billed)
+        ended, owed = to_micros(self._now()), None if outcome.owed is None else int(outcome.owed)
+        told = (outcome.state.value, outcome.reason, owed, outcome.images, billed, outcome.receipt)
         try:
-            changed = await self._records.write(lambda db: db.change(END, *told, name, self._owner.name))
+            changed = await self._records.write(lambda db: db.change(END, ended, *told, name, self._owner.name))
         except CelesteError as error:
             log.error("ledger not written", entry=name, state=outcome.state.value, reason=error.reason)
             return
@@ -106,9 +105,7 @@ class Ledger:
 
     def end_soon(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended whose task is being cancelled. `close` waits for it."""
-        task = asyncio.ensure_future(self.end(name, outcome))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._behind.soon(self.end(name, outcome))
 
     async def recover(self) -> int:
         """Makes the open rows of servers that are gone uncertain, and returns how many. None of the calls is repeated.
@@ -120,7 +117,7 @@ class Ledger:
         servers = [name for (name,) in await self._records.read(lambda db: db.rows(SERVERS))]
         gone = [name for name in servers if self._owner.is_gone(name)]
         self._owner.sweep()
-        ended = _micros(self._now())
+        ended = to_micros(self._now())
 
         async def unit(db: Transaction) -> tuple[int, int]:
             lost = sum([await db.change(LOSE, LOST, ended, name) for name in gone])
@@ -171,8 +168,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Waits for the rows that are being written, and ends the life of this server."""
-        while self._ending:
-            await asyncio.wait(self._ending)
+        await self._behind.close()
         self._owner.close()
 
 
@@ -182,11 +178,7 @@ def _entry(row: Row) -> LedgerEntry:
     return LedgerEntry(
         name,
         PaidCall(Caller(tenant, caller), request_id, provider, model, operation, ticket),
-        EPOCH + started * MICROSECOND,
-        None if ended is None else EPOCH + ended * MICROSECOND,
+        from_micros(started),
+        None if ended is None else from_micros(ended),
         Ended(CallState(state), reason, None if owed is None else bool(owed), images, json.loads(billed)),
     )
-
-
-def _micros(time: datetime) -> int:
-    return (time - EPOCH) // MICROSECOND

@@ -18,6 +18,7 @@ from celeste_image.core.events import (
     Event,
     Fidelity,
     ImageFailed,
+    Reused,
     Run,
     SafetyJudged,
     Saved,
@@ -25,7 +26,7 @@ from celeste_image.core.events import (
 )
 from celeste_image.core.fidelity import FidelityLine
 from celeste_image.core.request import ImageRequest
-from celeste_image.core.result import ImageOutput, OperationResult, Usage
+from celeste_image.core.result import ImageOutput, OperationResult, ResultSource, Usage
 from celeste_image.core.safety import SafetyVerdict
 from celeste_image.pipeline.content import content_of
 from celeste_image.telemetry.logs import log_bug
@@ -47,10 +48,13 @@ class Outcome:
         self.compute_seconds: float | None = None
         self.billed: dict[str, float] = {}
         self.safety: list[SafetyVerdict] = []
+        self.source = ResultSource.MADE
 
     def add(self, event: Event) -> None:
         """Adds an event."""
         match event:
+            case Reused():
+                self.source = event.source
             case Started():
                 self.model = event.model
                 self.fidelity.clear()  # lines of a model that was tried before
@@ -84,6 +88,7 @@ class Outcome:
             fidelity=tuple(self.fidelity.values()),
             usage=Usage(len(images), megapixels, self.compute_seconds, self.billed),
             safety=tuple(safety),
+            source=self.source,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from celeste_image.core.call import Call, Candidate
+from celeste_image.core.call import Call, Candidate, EarlierCall
 from celeste_image.core.card import ChoiceRange, ModelCard, ModelEvidence, ModelStage
 from celeste_image.core.errors import (
     CelesteError,
@@ -15,6 +15,7 @@ from celeste_image.core.errors import (
     ModelNotFound,
     ModelRetired,
     OperationNotOffered,
+    OutcomeUnknown,
     ProviderCredentials,
     WeightsMissing,
 )
@@ -47,6 +48,8 @@ def routing(
         cards = cards_for(request, registry)
         if call.ticket is not None:
             del cards[1:]
+        elif begun := [earlier for earlier in call.earlier if not earlier.did_nothing]:
+            cards = [_begun_with(begun[-1], registry)]
         attempts, started = Attempts(), 0
         for card in cards:
             has_begun = False
@@ -99,6 +102,14 @@ def cards_for(request: ImageRequest, registry: Registry) -> list[ModelCard]:
             error.violations = tuple(replace(violation, field=path) for violation in error.violations)
             raise
     return list({card.id: card for card in cards}.values())
+
+
+def _begun_with(earlier: EarlierCall, registry: Registry) -> ModelCard:
+    """Returns the model that an earlier run of a request came to: no other may do it. Raises OutcomeUnknown."""
+    if card := registry.cards.get(earlier.model):
+        return card
+    text = f"an earlier call for this request may have been done by {earlier.model}, which this server no longer knows"
+    raise OutcomeUnknown(text, metadata={"final": "true", "owed": "unknown", "ledger_entry": earlier.id})
 
 
 def _default_for(request: ImageRequest, registry: Registry) -> ModelCard:

@@ -98,7 +98,8 @@ async def _calls(
         error: CelesteError | None = None
         tally.begin(part)
         try:
-            async with aclosing(run(tally.request_for(part, request), candidate)) as events:
+            of_part = candidate if candidate.images == part else replace(candidate, images=part)
+            async with aclosing(run(tally.request_for(part, request), of_part)) as events:
                 async for event in events:
                     if (placed := tally.place(event, part)) is not None:
                         yield placed

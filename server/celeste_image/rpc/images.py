@@ -113,7 +113,14 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         remaining = context.time_remaining()
         deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
         is_stream = isinstance(request, image_service_pb2.StreamRequest)
-        call = Call(request_id, caller.get(), deadline, is_watched=is_stream)
+        operation, _ = _operation_of(request)
+        call = Call(
+            request_id,
+            caller.get(),
+            deadline,
+            is_named=bool(getattr(operation, "request_id", "")),
+            is_watched=is_stream,
+        )
         return core, call
 
     @asynccontextmanager

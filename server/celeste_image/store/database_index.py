@@ -8,10 +8,11 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from celeste_image.core.errors import ArtifactDamaged, StorageFull, StorageUnavailable
+from celeste_image.database.times import from_micros, to_micros
 from celeste_image.store.ages import Ages
 from celeste_image.store.backend import Backend
 from celeste_image.store.index import (
@@ -36,9 +37,6 @@ TOGETHER = 100
 """Entries that a sweep deletes in one transaction."""
 VACUUM_PAGES = 500
 """Free pages that are given back to the file system in one transaction."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 COLUMNS = "sha256, media_type, size_bytes, width, height, created, touched, lineages"
 SELECT = f"SELECT {COLUMNS} FROM entries WHERE owner = ? AND "  # noqa: S608  # no value is in the text
@@ -116,9 +114,9 @@ class DatabaseIndex:
         expired: list[tuple[str, bytes, int]] = []
         old: list[tuple[str, bytes, int]] = []
         if retention is not None:
-            before = _number(ages.horizon(retention))
+            before = to_micros(ages.horizon(retention))
             expired = await self._backend.read_rows(lambda db: db.execute(EXPIRED, (before,)).fetchall())
-            old = [row for row in expired if ages.is_old(f"{row[0]}/{row[1].hex()}", _time(row[2]), retention)]
+            old = [row for row in expired if ages.is_old(f"{row[0]}/{row[1].hex()}", from_micros(row[2]), retention)]
         deleted = blobs = 0
         for first in range(0, len(old), TOGETHER):
             more = await self._backend.write_rows(partial(_delete, rows=old[first : first + TOGETHER]))
@@ -159,21 +157,21 @@ class SmallBlobs:
 def insert(db: sqlite3.Connection, owner: str, entry: Entry) -> None:
     """Stores an entry in place of an earlier one."""
     facts = (entry.media_type, entry.size_bytes, entry.width, entry.height)
-    times = (_number(entry.created), _number(entry.touched))
+    times = (to_micros(entry.created), to_micros(entry.touched))
     lineages = json.dumps(lineages_to_json(entry.lineages))
     db.execute(INSERT, (owner, bytes.fromhex(entry.sha256), *facts, *times, lineages))
 
 
 def insert_damaged(db: sqlite3.Connection, owner: str, sha256: str, touched: datetime) -> None:
     """Stores an entry whose facts are lost. Asked for, it is ArtifactDamaged; another put heals it."""
-    times = (_number(touched), _number(touched))
+    times = (to_micros(touched), to_micros(touched))
     db.execute(INSERT, (owner, bytes.fromhex(sha256), "", 0, 0, 0, *times, ""))
 
 
 def touched(db: sqlite3.Connection, owner: str, sha256: str) -> datetime | None:
     """Returns when an owner's artifact was last stored; None without an entry."""
     row = _find(db, owner, sha256)
-    return _time(row[6]) if row else None
+    return from_micros(row[6]) if row else None
 
 
 def _find(db: sqlite3.Connection, owner: str, sha256: str) -> Row | None:
@@ -218,14 +216,6 @@ def _entry(row: Row) -> Entry:
     sha256 = digest.hex()
     try:
         known = lineages_from_json(json.loads(lineages))
-        return Entry(sha256, media_type, size_bytes, width, height, _time(created), _time(touched), known)
+        return Entry(sha256, media_type, size_bytes, width, height, from_micros(created), from_micros(touched), known)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise damaged(sha256, error) from error
-
-
-def _number(time: datetime) -> int:
-    return (time - EPOCH) // MICROSECOND
-
-
-def _time(number: int) -> datetime:
-    return EPOCH + number * MICROSECOND
