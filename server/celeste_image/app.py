@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
     ConfigurationInvalid,
     ImageSettings,
+    LedgerSettings,
     Problem,
     Settings,
     StoreSettings,
@@ -40,7 +42,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Owner
+from celeste_image.ledger import Ledger, Owner, Requests
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -79,6 +81,7 @@ class App:
         run: The pipeline.
         store: The artifacts.
         ledger: The paid calls; None for a store without a database.
+        requests: The requests that may be repeated; None if no outcomes are kept.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -98,6 +101,7 @@ class App:
     run: Run
     store: ArtifactStore
     ledger: Ledger | None
+    requests: Requests | None
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -171,6 +175,7 @@ def build_app(
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
     ledger = _open_ledger(store, closing)
+    requests = _open_requests(settings.ledger, ledger, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -196,6 +201,7 @@ def build_app(
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         ledger=ledger,
+        requests=requests,
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
@@ -212,6 +218,7 @@ def build_app(
         run=build_pipeline(parts),
         store=store,
         ledger=ledger,
+        requests=requests,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -283,6 +290,15 @@ def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None
         raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
     closing.push_async_callback(ledger.close)  # before the store
     return ledger
+
+
+def _open_requests(settings: LedgerSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Requests | None:
+    """Returns the requests that may be repeated; None if no outcomes are kept."""
+    if ledger is None or not settings.replay_hours:
+        return None
+    requests = Requests(ledger.records, ledger.owner, timedelta(hours=settings.replay_hours))
+    closing.push_async_callback(requests.close)  # before the ledger
+    return requests
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:

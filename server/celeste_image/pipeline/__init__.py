@@ -7,7 +7,7 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger
+from celeste_image.ledger import Ledger, Requests
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
@@ -19,6 +19,7 @@ from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
 from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
+from celeste_image.pipeline.replay import replaying
 from celeste_image.pipeline.retry import RetryPolicy, retrying
 from celeste_image.pipeline.route import routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
@@ -44,6 +45,7 @@ class Parts:
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         ledger: Has each paid call; None for a store without a database.
+        requests: Has the outcome of each request that its caller may repeat; None without a ledger, or without replays.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -61,6 +63,7 @@ class Parts:
     images_in: ImagesIn
     store: ArtifactStore
     ledger: Ledger | None
+    requests: Requests | None
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -79,6 +82,8 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
+    if parts.requests:
+        run = replaying(run, parts.requests)  # a repeated request id gets its first outcome
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
