@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.fake_provider import CALL, REQUEST, saved
@@ -26,7 +27,7 @@ from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
 from celeste_image.database import SqliteRecords
 from celeste_image.ledger import CallState, Ended, Ledger, Outcome, Owner, PaidCall, Requests
-from celeste_image.pipeline.replay import replaying
+from celeste_image.pipeline import replay
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -55,6 +56,10 @@ class Work:
         if error:
             raise error
         yield MADE[1]
+
+
+def replaying(work: Run, requests: Requests, *, paid: bool = True, **others: Any) -> Run:
+    return replay.replaying(work, requests, lambda _: paid, **others)
 
 
 class Servers:
@@ -134,11 +139,11 @@ async def test_tenants_have_ids_of_their_own(servers: Servers) -> None:
     assert without_progress(await ask(run, OTHER, replace(NAMED, caller=Caller("b", "b")))) == MADE
 
 
-async def test_an_id_that_the_server_made_is_not_written_down(servers: Servers) -> None:
+async def test_free_work_without_an_id_is_not_written_down(servers: Servers) -> None:
     work, requests = Work(), servers.start()
-    run = replaying(work, requests)
+    run = replaying(work, requests, paid=False)
     await ask(run, call=CALL)
-    assert (await requests.claim(CALL.caller.tenant, CALL.request_id, b"1")).is_ours
+    assert (await requests.claim(CALL.caller, CALL.request_id, b"1")).is_ours
 
 
 async def test_a_repeat_while_the_first_runs_waits_for_it(servers: Servers) -> None:

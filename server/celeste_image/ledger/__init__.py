@@ -1,9 +1,23 @@
 """The spend ledger: a row for each call to a provider that may have to be paid, written before the call is sent."""
 
+from celeste_image.ledger.body import request_from_json, request_to_json
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
 from celeste_image.ledger.ledger import Ledger
 from celeste_image.ledger.outcome import Outcome
 from celeste_image.ledger.owner import Owner
-from celeste_image.ledger.requests import Claim, Requests
+from celeste_image.ledger.requests import Claim, LostRequest, Requests
 
-__all__ = ["CallState", "Claim", "Ended", "Ledger", "LedgerEntry", "Outcome", "Owner", "PaidCall", "Requests"]
+__all__ = [
+    "CallState",
+    "Claim",
+    "Ended",
+    "Ledger",
+    "LedgerEntry",
+    "LostRequest",
+    "Outcome",
+    "Owner",
+    "PaidCall",
+    "Requests",
+    "request_from_json",
+    "request_to_json",
+]

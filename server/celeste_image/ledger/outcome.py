@@ -22,7 +22,7 @@ from celeste_image.core.events import (
     Warned,
 )
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "plain"]
 
 KEPT = (Started, Fidelity, Warned, Saved, Analyzed, SafetyJudged, ComputeUsed, Billed)
 """Events that make up a result, beside ImageFailed. The others tell how far the work was."""
@@ -49,7 +49,7 @@ class Outcome:
     def encode(self) -> bytes:
         """Returns the outcome as JSON."""
         told = [_told(event) for event in self.events if self.keeps(event)]
-        return orjson.dumps({"events": told, "error": self.error and _fields(self.error)}, default=_plain)
+        return orjson.dumps({"events": told, "error": self.error and _fields(self.error)}, default=plain)
 
     @classmethod
     def decode(cls, data: bytes) -> "Outcome":
@@ -101,7 +101,8 @@ def _error(fields: dict[str, Any]) -> CelesteError:
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Returns what orjson can write of a value that it can't. Raises TypeError for bytes, which belong elsewhere."""
     if isinstance(value, Mapping):
         return dict(value)
     if value == b"":

@@ -21,7 +21,7 @@ from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
 from celeste_image.pipeline.replay import replaying
 from celeste_image.pipeline.retry import RetryPolicy, retrying
-from celeste_image.pipeline.route import routing
+from celeste_image.pipeline.route import may_cost, routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
@@ -83,7 +83,9 @@ def build_pipeline(parts: Parts) -> Run:
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
     if parts.requests:
-        run = replaying(run, parts.requests)  # a repeated request id gets its first outcome
+        run = replaying(
+            run, parts.requests, partial(may_cost, registry=parts.registry)
+        )  # a repeated request id gets its first outcome
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images

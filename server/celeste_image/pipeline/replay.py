@@ -11,7 +11,7 @@ from celeste_image.core.events import Event, Reused, Run, Saved
 from celeste_image.core.fingerprint import fingerprint
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
-from celeste_image.ledger import Claim, Outcome, Requests
+from celeste_image.ledger import Claim, Outcome, Requests, request_to_json
 from celeste_image.pipeline.flights import Flights
 
 __all__ = ["replaying"]
@@ -22,23 +22,30 @@ LOOK_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Pauses between looks at a request that another server works on; the last one repeats."""
 
 
-def replaying(run: Run, requests: Requests, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Run:
+def replaying(
+    run: Run,
+    requests: Requests,
+    may_cost: Callable[[ImageRequest], bool],
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Run:
     """Gives a repeated request its first outcome, and refuses another request with the same id.
 
     A repeat while the first runs waits for it, on whichever server that is. If a server or a caller was lost, the
-    repeat goes on with what the ledger has of the request: nothing is paid twice. An id that the server made is not
-    written down: whoever learns it can repeat the request all the same, if it may have to be paid.
+    repeat goes on with what the ledger has of the request: nothing is paid twice. A request without an id of its
+    caller's is written down only if it may have to be paid: a stream tells the id that the server made for it.
 
     Args:
         run: The rest of the pipeline.
         requests: The ids of all servers.
+        may_cost: Returns whether a request may have to be paid.
         sleep: Waits for a number of seconds.
     """
     flights = Flights()
     bodies: dict[tuple[str, str], bytes] = {}
 
     async def replayed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if not call.is_named:
+        if not (call.is_named or may_cost(request)):
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     yield event
@@ -57,7 +64,7 @@ def replaying(run: Run, requests: Requests, *, sleep: Callable[[float], Awaitabl
 
     async def once(request: ImageRequest, call: Call, body: bytes) -> AsyncGenerator[Event, None]:
         """Runs a request that no other caller of this server works on."""
-        claim = await claimed(call, body)
+        claim = await claimed(request, call, body)
         if claim.outcome is not None:
             outcome = _decoded(claim)
             yield Reused(ResultSource.REPLAYED)
@@ -81,12 +88,12 @@ def replaying(run: Run, requests: Requests, *, sleep: Callable[[float], Awaitabl
             raise
         await requests.finish(tenant, call.request_id, Outcome(made))
 
-    async def claimed(call: Call, body: bytes) -> Claim:
+    async def claimed(request: ImageRequest, call: Call, body: bytes) -> Claim:
         """Returns the claim of a request once it is ours or has an outcome. Raises RequestIdReused."""
         tenant, id_ = call.caller.tenant, call.request_id
-        looks = 0
+        whole, looks = request_to_json(request) if may_cost(request) else None, 0
         while True:
-            claim = await requests.claim(tenant, id_, body)
+            claim = await requests.claim(call.caller, id_, body, whole)
             if claim.fingerprint != body:
                 raise _reused(claim)
             if claim.is_ours or claim.outcome is not None:
