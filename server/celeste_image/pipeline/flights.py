@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Preview, Progress, Saved
@@ -23,7 +24,8 @@ class Flights:
 
     def __contains__(self, key: Hashable) -> bool:
         """Returns whether work of a key runs."""
-        return key in self._running
+        flight = self._running.get(key)
+        return flight is not None and not flight.is_over
 
     async def join(self, key: Hashable, start: Start) -> AsyncGenerator[Event, None]:
         """Yields the events of the work of a key, and starts the work if it does not run.
@@ -37,9 +39,9 @@ class Flights:
             start: Starts the work.
         """
         flight = self._running.get(key)
-        if flight is None:
+        if flight is None or flight.is_over:
             flight = self._running[key] = _Flight(start())
-            flight.task.add_done_callback(lambda _: self._running.pop(key, None))
+            flight.task.add_done_callback(partial(self._forget, key, flight))
         reader = flight.enter()
         try:
             async with aclosing(reader.events()) as events:
@@ -47,9 +49,13 @@ class Flights:
                     yield event
         finally:
             if flight.leave(reader):
-                self._running.pop(key, None)  # who comes now starts anew
+                self._forget(key, flight)  # who comes now starts anew
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
+
+    def _forget(self, key: Hashable, flight: "_Flight", _: object = None) -> None:
+        if self._running.get(key) is flight:  # another one may have begun since
+            del self._running[key]
 
 
 class _Reader:
@@ -92,6 +98,8 @@ class _Flight:
         self._past: list[Event] = []
         self._readers: list[_Reader] = []
         self._first: _Reader | None = None
+        self.is_over = False
+        """Whether the work has ended: nobody may enter any more."""
         self.task = asyncio.create_task(self._run(work))
 
     def enter(self) -> _Reader:
@@ -118,6 +126,7 @@ class _Flight:
             if not isinstance(raised, Exception):
                 raise
         finally:
+            self.is_over = True
             for index, reader in enumerate(self._readers):
                 reader.end(_copy(error) if index else error)
 
