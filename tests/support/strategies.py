@@ -33,6 +33,7 @@ from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
+    CacheMode,
     Edit,
     Generate,
     OutputMetadata,
@@ -40,7 +41,7 @@ from celeste_image.core.request import (
     Routing,
     Upscale,
 )
-from celeste_image.core.result import ImageOutput, OperationResult, Usage
+from celeste_image.core.result import ImageOutput, OperationResult, ResultSource, Usage
 from celeste_image.core.safety import SafetyAction, SafetyAnalysis, SafetyScore, SafetyStage, SafetyVerdict
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -72,6 +73,8 @@ options = st.builds(
     provider_options=provider_options,
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
+    labels=st.dictionaries(texts, texts, max_size=3),
+    cache_mode=st.sampled_from(CacheMode),
     routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
     end_user=texts,
     output_metadata=st.none() | st.sampled_from(OutputMetadata),
@@ -234,6 +237,7 @@ results = st.builds(
     fidelity=st.lists(lines, max_size=3).map(tuple),
     usage=usages,
     safety=st.lists(verdicts, max_size=3).map(tuple),
+    source=st.sampled_from(ResultSource),
 )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "out_options",
     "paint_options",
     "paint_parameters",
+    "pairs",
     "seed_option",
     "server_options",
 ]
@@ -226,6 +227,15 @@ def operation_options(command: Command) -> Command:
                 metavar="PROVIDER.NAME=VALUE",
                 help="Option of one provider; repeatable.",
             ),
+            click.option(
+                "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of your own; repeatable."
+            ),
+            click.option(
+                "--cache",
+                type=click.Choice(["use", "refresh", "bypass"]),
+                default="use",
+                help="Take a cached result, make it again and replace it, or neither read nor write it; default: use.",
+            ),
             click.option("--end-user", default="", metavar="ID", help="Opaque id of the end user for the provider."),
             click.option("--request-id", default="", metavar="UUID", help="Id of the request; default: a new one."),
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of paths."),
@@ -318,6 +328,8 @@ def common_parameters(values: dict[str, Any]) -> "CommonParameters":
         "provider_options": _provider_options(values["settings"]),
         "inline_limit_bytes": values.get("inline_limit"),
         "preview_count": values.get("previews", 0),
+        "labels": pairs(values["labels"], "--label"),
+        "cache_mode": values["cache"],
         "end_user": values["end_user"],
         "output_metadata": values.get("metadata"),
         "embed_recipe": values.get("recipe"),
@@ -340,6 +352,17 @@ def paint_parameters(values: dict[str, Any]) -> "PaintParameters":
         "style": values.get("style", ""),
         "rewrite_prompt": values["rewrite"],
     }
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """Returns the values of an option of the form NAME=VALUE by their names. Raises click.BadParameter."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        found[name] = value
+    return found
 
 
 def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from celeste_image.client import Client
 from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
 from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
-from celeste_image.core.result import OperationResult
+from celeste_image.core.result import OperationResult, ResultSource
 from celeste_image.wire.results import result_to_proto
 
 __all__ = ["make_images", "print_result", "show"]
@@ -74,6 +74,8 @@ def show(
                 case events.Completed():
                     shown.done()
                     result = event.result
+        if result and result.source is ResultSource.CACHED:
+            shown.tell("cached: the result of an equal request")
     if result is None:
         raise click.ClickException("the server ended the stream without a result")
     return result

@@ -113,6 +113,8 @@ def _check(value: Any, expected: Any, path: str) -> None:
     if origin is tuple:
         for index, item in enumerate(checked_items(value, path)):
             _check(item, arguments[0], f"{path}[{index}]")
+    elif origin is not None and arguments[-1] is str:
+        _check_labels(value, path)
     elif origin is not None:
         _check_options(value, path)
     elif expected is bool:
@@ -152,6 +154,13 @@ def check_word(value: Any, words: Sequence[str], path: str) -> None:
     if value not in words:
         near = nearest(value, words)
         raise ValueError(f"{path} is one of {', '.join(words)}, not {value!r}" + (f": {near}?" if near else ""))
+
+
+def _check_labels(value: Any, path: str) -> None:
+    _must(isinstance(value, Mapping), value, 'a dict of texts, such as {"project": "fox"}', path)
+    for name, label in value.items():
+        check_text(name, path)
+        check_text(label, f'{path}["{name}"]')
 
 
 def _check_options(value: Any, path: str) -> None:

@@ -17,7 +17,7 @@ from celeste_image.core.events import (
     Warned,
 )
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
-from celeste_image.core.result import ImageOutput, OperationResult, Usage
+from celeste_image.core.result import ImageOutput, OperationResult, ResultSource, Usage
 from celeste_image.core.safety import SafetyAction
 from celeste_image.v1 import event_pb2, image_pb2, money_pb2, operation_pb2
 from celeste_image.wire.analysis import analysis_from_proto, analysis_to_proto
@@ -121,6 +121,7 @@ def result_to_proto(result: OperationResult, *, with_images: bool = True) -> ope
             billed=[money_pb2.Quantity(unit=unit, amount=amount) for unit, amount in result.usage.billed.items()],
         ),
         safety=[verdict_to_proto(verdict) for verdict in result.safety],
+        source=enum_number(operation_pb2.ResultSource, result.source),
     )
     if result.usage.compute_seconds is not None:
         message.usage.compute_time.FromTimedelta(timedelta(seconds=result.usage.compute_seconds))
@@ -142,6 +143,7 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
         fidelity=tuple(_line(line) for line in message.fidelity),
         usage=Usage(usage.images, usage.megapixels, seconds, {each.unit: each.amount for each in usage.billed}),
         safety=tuple(verdict_from_proto(verdict) for verdict in message.safety),
+        source=ResultSource(enum_word(operation_pb2.ResultSource, message.source)),
     )
 
 
