@@ -145,29 +145,3 @@ async def test_one_who_was_told_an_error_starts_anew_at_once() -> None:
     async with asyncio.timeout(10):
         assert [events[-1] for events in await asyncio.gather(*tasks)] == [saved()] * 3
     assert (broken.runs, work.runs) == (1, 1)
-
-
-async def test_work_that_is_being_cancelled_is_not_mistaken_for_the_one_that_begins_meanwhile() -> None:
-    flights, work = Flights(), Work()
-    stopping, may_stop = asyncio.Event(), asyncio.Event()
-
-    async def slow() -> AsyncGenerator[Event, None]:
-        try:
-            yield Started("fake", "fake/one")
-            await asyncio.Event().wait()
-        finally:
-            stopping.set()
-            await may_stop.wait()
-
-    first = asyncio.create_task(read(flights, slow))  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    first.cancel()
-    await stopping.wait()
-    second = asyncio.create_task(read(flights, work))
-    await until(lambda: work.runs == 1)
-    may_stop.set()
-    await asyncio.wait([first])
-    assert "key" in flights, "the end of the first does not hide the second"
-    work.go.set()
-    assert (await second)[-1] == saved()

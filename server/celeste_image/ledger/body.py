@@ -1,5 +1,6 @@
 """Body: a request as JSON, so that another server can go on with it."""
 
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,16 @@ from celeste_image.ledger.outcome import plain
 
 __all__ = ["request_from_json", "request_to_json"]
 
-KINDS = {cls.kind.value: cls for cls in (Generate, Edit, Upscale, Analyze)}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AnyEdit(Edit):
+    """An edit whose kind has been read before."""
+
+    edit: Any
+
+
+KINDS: dict[str, Any] = {cls.kind.value: cls for cls in (Generate, _AnyEdit, Upscale, Analyze)}
+EDIT_KINDS: dict[str, Any] = dict(EDITS)
 
 
 def request_to_json(request: ImageRequest) -> bytes | None:
@@ -29,9 +39,11 @@ def request_from_json(data: bytes) -> ImageRequest:
         found = orjson.loads(data)
         kind, values = KINDS[found["kind"]], found["request"]
         if edit := found["edit"]:
-            values["edit"] = _adapter(EDITS[edit]).validate_python(values["edit"])
-        request: ImageRequest = _adapter(kind).validate_python(values)
-    except (KeyError, TypeError, AttributeError) as error:
+            values["edit"] = _adapter(EDIT_KINDS[edit]).validate_python(values["edit"], extra="forbid")
+        request: ImageRequest = _adapter(kind).validate_python(values, extra="forbid")
+        if isinstance(request, _AnyEdit):
+            request = Edit(**{each.name: getattr(request, each.name) for each in fields(Edit)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a request: {type(error).__name__}") from error
     return request
 

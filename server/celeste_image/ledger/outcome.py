@@ -58,7 +58,7 @@ class Outcome:
             found = orjson.loads(data)
             events = [_event(kind, values) for kind, values in found["events"]]
             return cls(tuple(events), _error(found["error"]) if found["error"] else None)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an outcome: {type(error).__name__}") from error
 
 
@@ -74,7 +74,7 @@ def _told(event: Event) -> tuple[str, object]:
 def _event(kind: str, values: Any) -> Event:
     if kind == "ImageFailed":
         return ImageFailed(int(values["index"]), _error(values["error"]))
-    event: Event = _adapter(BY_NAME[kind]).validate_python(values)
+    event: Event = _adapter(BY_NAME[kind]).validate_python(values, extra="forbid")
     return event
 
 
