@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.ledger import Ledger
+from celeste_image.databases import OpenDatabase
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
@@ -23,6 +23,7 @@ from celeste_image.rpc.health import Health
 from celeste_image.rpc.http2 import listen, server_options
 from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
+from celeste_image.rpc.looks import Looks
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
 from celeste_image.rpc.tls import tls_credentials
@@ -95,6 +96,7 @@ class Server:
 
         Raises:
             OSError: The server cannot listen on an address.
+            ValueError: The database refuses the server; the text names the setting.
         """
         _allow_files()
         bound = []
@@ -102,12 +104,13 @@ class Server:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
             bound.append(listen(address, self._add_port))
-        if self._app.ledger:
-            await _recover(self._app.ledger)
+        await _begin(self._app.database)
+        looks = Looks(self._app.ledger)
+        await looks.look()
         await self.health.begin()
         await self._server.start()
         sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
-        self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
+        self._tasks = [asyncio.create_task(each) for each in (sweeping, looks.always(), self.health.watch())]
         for name, breaker in self._app.breakers.items():
             breaker.changed = partial(self.health.note_pause, name)
         return bound
@@ -194,12 +197,12 @@ def _is_served(path: str) -> bool:
     return False
 
 
-async def _recover(ledger: Ledger) -> None:
-    """Finds the calls of dead servers. A disk that is full is no reason not to start: the next start finds them."""
+async def _begin(database: OpenDatabase) -> None:
+    """Connects to the database. One that can't be reached is no reason not to start; one that refuses the server is."""
     try:
-        await ledger.recover()
-    except (CelesteError, OSError) as error:
-        log.error("paid calls not looked for", error=f"{type(error).__name__}: {error}")
+        await database.begin()
+    except CelesteError as error:
+        log.error("database not reached", error=f"{type(error).__name__}: {error}")
 
 
 async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:

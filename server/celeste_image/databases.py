@@ -1,0 +1,149 @@
+"""Databases: opens the database that the settings name, and the ledger in it."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import structlog
+
+from celeste_image.config import ConfigurationInvalid, DatabaseSettings, Problem
+from celeste_image.config.references import secret_of
+from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, version_warning
+from celeste_image.ledger import FileOwner, Ledger, LockOwner
+from celeste_image.store.backend import Backend
+from celeste_image.store.open import open_backend
+
+__all__ = ["OpenDatabase", "access_of", "check_database", "folder_of", "open_database"]
+
+SERVERS = "servers"
+"""Folder beside a database's file with a locked file of each running server."""
+
+log = structlog.get_logger("celeste_image.store")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDatabase:
+    """The database of a server, and what is in it.
+
+    Attributes:
+        records: Its rows.
+        ledger: The ledger in it.
+    """
+
+    records: Records
+    ledger: Ledger
+
+    async def begin(self) -> None:
+        """Connects to the database, and shows the other servers of its ledger that this one lives.
+
+        Raises:
+            StorageUnavailable: The database can't be reached now. The ledger refuses calls until it can.
+            ValueError: The database refuses this server; the text names the setting.
+        """
+        try:
+            if isinstance(self.records, PostgresRecords):
+                await self.records.begin()
+        finally:
+            await self.ledger.begin()
+
+
+def open_database(
+    settings: DatabaseSettings, store: Backend, environment: Mapping[str, str], closing: AsyncExitStack
+) -> OpenDatabase:
+    """Returns the database that the settings name; without a name, that of the store, or one in a temporary folder.
+
+    Args:
+        settings: The settings.
+        store: The store, whose database is shared if it is the same.
+        environment: The variables that secrets may refer to.
+        closing: Closes the database, and removes the temporary folder.
+
+    Raises:
+        ValueError: A setting is wrong, or a folder can't be made; the text names the setting.
+    """
+    if settings.is_postgresql:
+        access = access_of(settings, environment)
+        rows = PostgresRecords(access)
+        closing.push_async_callback(rows.close)
+        ledger = Ledger(rows, LockOwner(access))
+        closing.push_async_callback(ledger.close)
+        return OpenDatabase(rows, ledger)
+    if warning := version_warning():
+        log.info("sqlite", warning=warning)
+    backend = _backend(settings, store, closing)
+    assert backend.folder
+    records = SqliteRecords(backend)
+    try:
+        ledger = Ledger(records, FileOwner(backend.folder / SERVERS))
+    except OSError as error:
+        setting = "database.url" if settings.url else "store.url"
+        raise ValueError(f"{setting}: {backend.folder / SERVERS} can't be made: {error.strerror}") from error
+    closing.push_async_callback(ledger.close)  # before the database
+    return OpenDatabase(records, ledger)
+
+
+def check_database(settings: DatabaseSettings, environment: Mapping[str, str]) -> None:
+    """Raises ValueError for settings that name no database; nothing is opened."""
+    if settings.is_postgresql:
+        access_of(settings, environment)
+
+
+def access_of(settings: DatabaseSettings, environment: Mapping[str, str]) -> Access:
+    """Returns the database on PostgreSQL that the settings name.
+
+    Raises:
+        ConfigurationInvalid: The reference to the password leads nowhere.
+        ValueError: asyncpg is not installed.
+    """
+    given = settings.password
+
+    def password() -> str:
+        return secret_of(given, environment).reveal() if given else ""
+
+    try:
+        password()
+    except ValueError as error:
+        raise ConfigurationInvalid([Problem(("database", "password"), str(error))]) from error
+    return Access(settings.url, password)
+
+
+def folder_of(url: str) -> Path:
+    """Returns the folder of a `file:` URL."""
+    return Path(url2pathname(urlsplit(url).path))
+
+
+def _backend(settings: DatabaseSettings, store: Backend, closing: AsyncExitStack) -> Backend:
+    """Returns the folder with the database's file."""
+    if not settings.url:
+        return store if store.folder else _temporary(store, closing)
+    folder = folder_of(settings.url)
+    if store.folder and store.folder.resolve() == folder.resolve():
+        return store
+    try:
+        backend = open_backend(settings.url, {})
+    except ValueError as error:
+        raise ValueError(str(error).replace("store.url", "database.url", 1)) from error
+    except OSError as error:
+        raise ValueError(f"database.url: {error.filename or folder} can't be made: {error.strerror}") from error
+    closing.push_async_callback(backend.close)
+    return backend
+
+
+def _temporary(store: Backend, closing: AsyncExitStack) -> Backend:
+    """Returns a new temporary folder. It ends with the server, so nothing in it waits for the disk."""
+    try:
+        folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="celeste-database-"))
+        backend = open_backend(Path(folder).as_uri(), {}, durable=False)
+    except OSError as error:
+        text = f"no temporary folder can be written: {error.strerror}; set database.url to a folder, or TMPDIR"
+        raise ValueError(text) from error
+    if store.far:
+        log.warning(
+            "paid calls are in a temporary folder, and forgotten when the server ends; set database.url to keep them"
+        )
+    closing.push_async_callback(backend.close)
+    return backend
