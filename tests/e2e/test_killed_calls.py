@@ -15,7 +15,7 @@ from tests.support.waiting import until
 from celeste_image.database import SqliteRecords
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.emulate.server import Emulator
-from celeste_image.ledger import CallState, Ledger, LedgerEntry, Owner
+from celeste_image.ledger import CallState, FileOwner, Ledger, LedgerEntry
 from celeste_image.store.open import open_backend
 from celeste_image.v1 import GenerateRequest, ImageServiceStub
 
@@ -63,7 +63,7 @@ class Served:
     async def entries(self) -> list[LedgerEntry]:
         """Returns the rows, as another process reads them."""
         backend = open_backend(self.store.as_uri(), {})
-        ledger = Ledger(SqliteRecords(backend), Owner(self.store / "servers"))
+        ledger = Ledger(SqliteRecords(backend), FileOwner(self.store / "servers"))
         try:
             return await ledger.entries("anonymous")
         finally:
