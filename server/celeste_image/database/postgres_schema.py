@@ -80,6 +80,7 @@ async def look_at_postgres(connection: "Connection") -> FileReport:
 
     Damage is PostgreSQL's to find: the report has no problems.
     """
+    await connection.execute(f"SET statement_timeout = {STEP_SECONDS * 1000:.0f}")
     rows = {}
     for name in TABLES:
         if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", name):

@@ -108,6 +108,11 @@ class LockOwner:
 
     async def close(self) -> None:
         """Frees the lock; see `Owner.close`."""
+        if session := self._session:
+            self._session = None
+            async with self._turn:
+                with contextlib.suppress(Exception):  # a lost connection has freed it
+                    await session.execute("SELECT pg_advisory_unlock_all()")
         if self._keeper:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
