@@ -11,6 +11,7 @@ from tests.support.postgres import PASSWORD, Postgres
 
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.database import Access, PostgresRecords, Transaction
+from celeste_image.database.postgres import TRIES
 from celeste_image.database.postgres_access import failure
 from celeste_image.database.postgres_schema import VERSION_TABLE, look_at_postgres, migrate_postgres, translated
 from celeste_image.database.schema import STEPS
@@ -227,6 +228,6 @@ async def test_a_transaction_that_conflicts_until_the_last_try_is_unavailable(po
     conflict = "DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = 'serialization_failure'; END $$"
     with pytest.raises(StorageUnavailable):
         await rows.write(lambda db: db.change(conflict))
-    assert len(pauses) == 4
+    assert len(pauses) == TRIES - 1
     assert await put(rows, b"1") == 1
     await rows.close()

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 10
 """Most connections of a server, beside that of its lock."""
-TRIES = 5
+TRIES = 8
 """Most tries of a unit whose transaction the database ended for the sake of another, or whose connection was lost."""
 AGAIN = ("40001", "40P01", "0A000")
 """SQLSTATEs of a transaction that may succeed when it runs again: it conflicted with another, was part of a deadlock,
