@@ -44,8 +44,8 @@ class Parts:
         breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
-        ledger: Has each paid call; None for a store without a database.
-        requests: Has the outcome of each request that its caller may repeat; None without a ledger, or without replays.
+        ledger: Has each paid call.
+        requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -62,7 +62,7 @@ class Parts:
     breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
-    ledger: Ledger | None
+    ledger: Ledger
     requests: Requests | None
     memory: ByteBudget
     pixels: Pixels
@@ -105,8 +105,7 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    if parts.ledger:
-        run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    run = spending(run, parts.ledger)  # a row before each paid call, settled after it
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
