@@ -1,6 +1,9 @@
 """The ledger on a real SQLite file: what is written when, what other servers see, and what a dead server leaves."""
 
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,13 +13,17 @@ from tests.support.servers import running
 
 from celeste_image.core.caller import ANONYMOUS, Caller
 from celeste_image.core.errors import StorageFull, StorageUnavailable
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.database import SqliteRecords
 from celeste_image.ledger import CallState, Ended, Ledger, Owner, PaidCall
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import DATABASE, open_backend
 
 PAID = PaidCall(ANONYMOUS, "a-request", "bfl", "bfl/flux-pro", "generate")
-DONE = Ended(CallState.SETTLED, owed=True, images=1, billed={"credit": 4.5})
+COST = Cost(Money("USD", 45_000_000), basis=CostBasis.REPORTED)
+EXPECTED = Cost(uncertain=Money("USD", 40_000_000))
+UNKNOWN = Cost(unpriced_calls=1)
+DONE = Ended(CallState.SETTLED, owed=True, images=1, billed=(Quantity("credit", 4.5),), cost=COST)
 BEGAN = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -155,7 +162,7 @@ async def test_an_end_that_is_written_soon_is_written_before_the_ledger_closes(s
     ledger.end_soon(name, Ended(CallState.UNCERTAIN, "CANCELLED"))
     await ledger.close()
     (entry,) = await servers.start().entries("anonymous")
-    assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED")
+    assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED", cost=UNKNOWN)
 
 
 async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_for(
@@ -171,3 +178,35 @@ async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_fo
     assert [line["error"] for line in logged if line["event"] == "paid calls not looked for"] == [
         "StorageFull: the disk is full"
     ]
+
+
+async def test_an_open_call_may_cost_what_it_costs_if_it_succeeds(servers: Servers) -> None:
+    dead = servers.start()
+    name = await dead.open(PAID, EXPECTED)
+    await dead.submitted(name, "job-1")
+    (entry,) = await dead.entries("anonymous")
+    assert entry.cost == EXPECTED
+    await dead.close()
+    later = servers.start()
+    await later.recover()
+    (entry,) = await later.entries("anonymous", states=[CallState.UNCERTAIN])
+    assert entry.cost == EXPECTED, "nobody knows better"
+    resumed = replace(PAID, ticket="job-1")
+    await later.open(resumed, EXPECTED)
+    await later.end(name, DONE)
+    assert (await later.entries("anonymous"))[0].cost == COST
+    await later.open(resumed, EXPECTED)
+    (entry,) = await later.entries("anonymous", states=[CallState.OPEN])
+    assert entry.cost == EXPECTED, "it is paid once, whoever asks for the job again"
+
+
+async def test_quantities_of_earlier_versions_are_read(servers: Servers, tmp_path: Path) -> None:
+    ledger = servers.start()
+    name = await ledger.open(PAID)
+    await ledger.end(name, replace(DONE, billed=(Quantity("credit", 0.1), Quantity("credit", 2.0, "bfl/other"))))
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome.billed == (Quantity("credit", 0.1), Quantity("credit", 2.0, "bfl/other"))
+    with closing(sqlite3.connect(tmp_path / "store" / DATABASE)) as database, database:
+        database.execute("UPDATE calls SET billed = ?", ('{"input_text_token": 9.0}',))
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome.billed == (Quantity("input_text_token", 9.0),)

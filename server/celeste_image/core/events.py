@@ -18,6 +18,8 @@ Each event has one author, so there is one place to look. The files are in `pipe
     SafetyJudged  safety/steps.py     a verdict of the operator's safety policy
     ComputeUsed   provider            the time that an engine of this server worked
     Billed        provider            what a vendor counted for its bill
+    Charged       spend.py            the cost of a call, once it is in the ledger
+                  charge.py           the same on a store without a ledger
     Completed     complete.py         the result; last, once
 
 Steps below fit.py report their findings as Fidelity, too (pixel_lock.py, metadata.py, split.py). The report of fit.py
@@ -26,13 +28,14 @@ merges them with the lines of the request.
 A failure is an exception inside the pipeline, never an event.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult
 from celeste_image.core.safety import SafetyVerdict
@@ -41,6 +44,7 @@ __all__ = [
     "Analyzed",
     "Billed",
     "CandidateRun",
+    "Charged",
     "Completed",
     "ComputeUsed",
     "Event",
@@ -193,9 +197,16 @@ class ComputeUsed:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What a vendor counted for its bill, by unit, such as `output_image_token`; amounts of one call add up."""
+    """What a vendor counted for its bill, such as `output_image_token`; quantities of one call add up."""
 
-    quantities: Mapping[str, float]
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The cost of one call to a provider, which has ended. Failed calls have one, too."""
+
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,7 @@ Event = (
     | SafetyJudged
     | ComputeUsed
     | Billed
+    | Charged
     | Completed
 )
 

@@ -1,4 +1,4 @@
-"""Results: the images, findings, fidelity and usage of one operation."""
+"""Results: the images, findings, fidelity, usage and costs of one operation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity
 from celeste_image.core.safety import SafetyVerdict
 
 __all__ = ["ImageOutput", "OperationResult", "Usage"]
@@ -50,13 +51,14 @@ class Usage:
         images: Images stored.
         megapixels: Their area together, in millions of pixels.
         compute_seconds: Time that engines of this server worked; None if no engine did.
-        billed: What providers counted for their bills, by unit, failed tries included; empty if they did not say.
+        billed: What providers counted for their bills, one per unit and model, failed tries included; empty if they
+            did not say.
     """
 
     images: int = 0
     megapixels: float = 0.0
     compute_seconds: float | None = None
-    billed: Mapping[str, float] = field(default_factory=dict)
+    billed: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class OperationResult:
         fidelity: The outcome of each field of the request.
         usage: Images, megapixels and engine time.
         safety: Verdicts of the operator's safety policy.
+        costs: Cost, one per currency, failed tries included; empty for work that costs nothing.
     """
 
     request_id: str
@@ -82,3 +85,4 @@ class OperationResult:
     fidelity: tuple[FidelityLine, ...] = ()
     usage: Usage = Usage()
     safety: tuple[SafetyVerdict, ...] = ()
+    costs: tuple[Cost, ...] = ()

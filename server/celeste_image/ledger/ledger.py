@@ -5,11 +5,13 @@ import json
 import secrets
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.errors import CelesteError
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity, quantities
 from celeste_image.database import Records, Row, Transaction
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
 from celeste_image.ledger.owner import Owner
@@ -25,18 +27,24 @@ LOST = "SERVER_UNAVAILABLE"
 
 COLUMNS = (
     "id, tenant, caller, request_id, provider, model, operation, ticket, "
-    "started, ended, state, reason, owed, images, billed"
+    "started, ended, state, reason, owed, images, billed, currency, settled, uncertain, basis"
 )
 INSERT = f"""
     INSERT INTO calls (server, {COLUMNS})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'open', '', NULL, 0, '{{}}')
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'open', '', NULL, 0, '[]', $11, NULL, $12, '')
 """  # noqa: S608  # no value is in it
 FIND = "SELECT id, state FROM calls WHERE tenant = $1 AND provider = $2 AND ticket = $3 ORDER BY id DESC LIMIT 1"
-RESUME = "UPDATE calls SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL WHERE id = $2"
+RESUME = """
+    UPDATE calls
+    SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL,
+        currency = $2, settled = NULL, uncertain = $3, basis = ''
+    WHERE id = $4
+"""
 SUBMITTED = "UPDATE calls SET ticket = $1 WHERE id = $2"
 END = """
-    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6
-    WHERE id = $7 AND server = $8 AND state = 'open'
+    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6,
+        currency = $7, settled = $8, uncertain = $9, basis = $10
+    WHERE id = $11 AND server = $12 AND state = 'open'
 """
 SERVERS = "SELECT DISTINCT server FROM calls WHERE state = 'open'"
 LOSE = "UPDATE calls SET state = 'uncertain', reason = $1, ended = $2 WHERE state = 'open' AND server = $3"
@@ -60,10 +68,15 @@ class Ledger:
         self._ending: set[asyncio.Task[None]] = set()
         self.uncertain = 0
 
-    async def open(self, call: PaidCall) -> str:
+    async def open(self, call: PaidCall, expected: Cost | None = None) -> str:
         """Writes a row before its call is sent, and returns its id once the row is on the disk.
 
         A call with a ticket goes on with the row of the try that submitted it.
+
+        Args:
+            call: The call.
+            expected: What it costs if it succeeds, as the `uncertain` amount; None if that is unknown. A call whose end
+                nobody writes keeps this amount.
 
         Raises:
             StorageFull: The row can't be written: the call must not be sent.
@@ -72,13 +85,14 @@ class Ledger:
         started = _micros(self._now())
         new = f"{started:014x}{secrets.token_hex(9)}"
         who, owner = call.caller, self._owner.name
+        currency, _, uncertain, _ = _columns(expected)
 
         async def unit(db: Transaction) -> tuple[str, bool]:
             if call.ticket and (found := await db.row(FIND, who.tenant, call.provider, call.ticket)):
-                await db.change(RESUME, owner, found[0])
+                await db.change(RESUME, owner, currency, uncertain, found[0])
                 return found[0], found[1] == CallState.UNCERTAIN
             told = (who.tenant, who.name, call.request_id, call.provider, call.model, call.operation, call.ticket)
-            await db.change(INSERT, owner, new, *told, started)
+            await db.change(INSERT, owner, new, *told, started, currency, uncertain)
             return new, False
 
         name, was_uncertain = await self._records.write(unit)
@@ -94,9 +108,10 @@ class Ledger:
 
         A row that is not open any more, or that another server took over, stays as it is.
         """
-        billed = json.dumps(dict(outcome.billed))
+        billed = json.dumps([(each.unit, each.amount, each.model) for each in outcome.billed])
         owed = None if outcome.owed is None else int(outcome.owed)
-        told = (_micros(self._now()), outcome.state.value, outcome.reason, owed, outcome.images, billed)
+        made = (outcome.reason, owed, outcome.images, billed)
+        told = (_micros(self._now()), outcome.state.value, *made, *_columns(outcome.cost))
         try:
             changed = await self._records.write(lambda db: db.change(END, *told, name, self._owner.name))
         except CelesteError as error:
@@ -178,13 +193,42 @@ class Ledger:
 
 def _entry(row: Row) -> LedgerEntry:
     name, tenant, caller, request_id, provider, model, operation, ticket = row[:8]
-    started, ended, state, reason, owed, images, billed = row[8:]
+    started, ended, state, reason, owed, images, billed = row[8:15]
     return LedgerEntry(
         name,
         PaidCall(Caller(tenant, caller), request_id, provider, model, operation, ticket),
         EPOCH + started * MICROSECOND,
         None if ended is None else EPOCH + ended * MICROSECOND,
-        Ended(CallState(state), reason, None if owed is None else bool(owed), images, json.loads(billed)),
+        Ended(
+            CallState(state),
+            reason,
+            None if owed is None else bool(owed),
+            images,
+            _billed(json.loads(billed)),
+            _cost(*row[15:]),
+        ),
+    )
+
+
+def _billed(found: Any) -> tuple[Quantity, ...]:
+    """Returns quantities of a list, or of the object of amounts by unit that earlier versions wrote."""
+    return quantities(found) if isinstance(found, dict) else tuple(Quantity(*each) for each in found)
+
+
+def _columns(cost: Cost | None) -> tuple[str, int | None, int | None, str]:
+    """Returns `currency`, `settled`, `uncertain` and `basis` of a row."""
+    cost = cost or Cost()
+    settled, uncertain = (each.nanos if each else None for each in (cost.settled, cost.uncertain))
+    return cost.currency_code, settled, uncertain, "" if cost.basis is CostBasis.UNSPECIFIED else cost.basis.value
+
+
+def _cost(currency: str, settled: int | None, uncertain: int | None, basis: str) -> Cost:
+    """Returns the cost in a row. A call without an amount has no known price."""
+    return Cost(
+        None if settled is None else Money(currency, settled),
+        None if uncertain is None else Money(currency, uncertain),
+        CostBasis(basis) if basis else CostBasis.UNSPECIFIED,
+        unpriced_calls=int(settled is None and uncertain is None),
     )
 
 

@@ -9,6 +9,7 @@ from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.ledger import Ledger
 from celeste_image.pipeline.authorize import authorizing
+from celeste_image.pipeline.charge import charging, charging_refusals
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.enter import entering
@@ -94,12 +95,14 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     sorts = provider if isinstance(provider, SortsWork) else None
     slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
     run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = charging_refusals(run)  # whether a refusal has to be paid, by the card
     run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    if parts.ledger:
-        run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    cards = parts.registry.cards
+    # a row before each paid call, settled with its cost after it
+    run = spending(run, parts.ledger, cards) if parts.ledger else charging(run, cards)
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
