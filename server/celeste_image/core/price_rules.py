@@ -22,6 +22,7 @@ __all__ = ["BINARY_MEGAPIXEL", "Conditions", "conditions_in"]
 
 FIELD = re.compile(r"([a-z][a-z0-9_]*) ([^\s,]+(?: or [^\s,]+)*)")
 BINARY_MEGAPIXEL = 1 << 20
+FIRST = "first megapixel"
 FLAGS = {"beyond the first": "beyond_first", "begun": "begun", "input and output": "with_inputs"}
 
 
@@ -72,13 +73,14 @@ def conditions_in(when: str) -> Conditions:
     fields: dict[str, tuple[str, ...]] = {}
     flags: dict[str, bool] = {}
     readable = True
-    for clause in filter(None, (each.strip() for each in when.split(","))):
+    clauses = [clause for each in when.split(",") if (clause := each.strip()) not in ("", FIRST)]
+    for clause in clauses:
         if clause in list(OperationKind):
             operations.add(OperationKind(clause))
         elif clause in FLAGS:
             flags[FLAGS[clause]] = True
         elif found := FIELD.fullmatch(clause):
             fields[found[1]] = tuple(found[2].split(" or "))
-        elif clause != "first megapixel":
+        else:
             readable = False
     return Conditions(frozenset(operations), fields, readable=readable, **flags)

@@ -17,6 +17,9 @@ from celeste_image.pipeline.pricing import Made, cost_of
 
 __all__ = ["charging", "charging_refusals"]
 
+BEFORE = ("prompt", "input")
+"""Stages at which a safety system refuses before anything is made."""
+
 
 def charging(run: CandidateRun, cards: Mapping[str, ModelCard] | None = None) -> CandidateRun:
     """Ends each call that may have to be paid with Charged, before its error if it fails.
@@ -50,26 +53,30 @@ def charging(run: CandidateRun, cards: Mapping[str, ModelCard] | None = None) ->
 def charging_refusals(run: CandidateRun) -> CandidateRun:
     """Sets metadata `owed` of the provider's refusals, as the card's `refusal_charge` says.
 
-    `true` and `false` stay: the provider's file sets them where the vendor says so about this very refusal. `unknown`
-    stays if the card does not know it either.
+    `true` and `false` stay: the provider's file sets them where the vendor says so about this very refusal. If the card
+    does not know it, `owed` is `unknown`, unless the refused part is the prompt or the input: nothing was made then.
     """
 
     async def run_with_refusals(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        charge = candidate.card.refusal_charge
+        card = candidate.card
         try:
             async with aclosing(run(request, candidate)) as events:
                 async for event in events:
                     if isinstance(event, ImageFailed):
-                        _charge(event.error, charge)
+                        _charge(event.error, card)
                     yield event
         except SafetyBlocked as error:
-            _charge(error, charge)
+            _charge(error, card)
             raise
 
     return run_with_refusals
 
 
-def _charge(error: CelesteError, charge: RefusalCharge) -> None:
-    owed = {RefusalCharge.CHARGED: "true", RefusalCharge.FREE: "false"}.get(charge)
-    if owed and isinstance(error, SafetyBlocked) and error.metadata.get("owed", "unknown") == "unknown":
+def _charge(error: CelesteError, card: ModelCard) -> None:
+    told = error.metadata.get("owed")
+    if not isinstance(error, SafetyBlocked) or told in ("true", "false") or card.is_paid is False:
+        return
+    if owed := {RefusalCharge.CHARGED: "true", RefusalCharge.FREE: "false"}.get(card.refusal_charge):
         error.metadata["owed"] = owed
+    elif error.metadata.get("stage") not in BEFORE:
+        error.metadata["owed"] = "unknown"
