@@ -146,6 +146,7 @@ class Picture:
         seed: Seed that makes the image again; None when the model has no seeds.
         trained: Whether a trained network took part, if that differs from the model's card.
         revised_prompt: The prompt as the model or its provider rewrote it.
+        original_size: Width and height that the provider made, and has to be paid for; None if they are the image's.
     """
 
     data: bytes = field(repr=False)
@@ -156,14 +157,22 @@ class Picture:
     seed: int | None = None
     trained: bool | None = None
     revised_prompt: str = ""
+    original_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """An image was stored. `data` has its bytes up to deliver.py, which may put them inside the answer, else none."""
+    """An image was stored.
+
+    Attributes:
+        image: The image.
+        data: Its bytes up to deliver.py, which may put them inside the answer; empty above.
+        original_size: Width and height that the provider made; None if they are the image's.
+    """
 
     image: ImageOutput
     data: bytes = field(default=b"", repr=False)
+    original_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

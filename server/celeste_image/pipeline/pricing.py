@@ -45,7 +45,7 @@ class Made:
     """What one call made, and what its provider counted for it.
 
     Attributes:
-        images: Width and height of each image that was stored.
+        images: Width and height of each image that was stored, as the provider made it.
         lost: Images that were made, have to be paid, and were not stored.
         doubtful: Images that were refused, and nobody knows whether they have to be paid.
         facts: Values that the model used by itself, by the path of the field, as the provider named them.
@@ -60,8 +60,8 @@ class Made:
     def add(self, event: Event) -> None:
         """Adds an event of the call."""
         match event:
-            case Saved(image):
-                self.images.append((image.width, image.height))
+            case Saved(image, original_size=original):
+                self.images.append(original or (image.width, image.height))
             case Billed(counted):
                 self._billed += counted
             case ImageFailed(error=error):

@@ -293,7 +293,7 @@ class OpenAILike(Vendor):
                 kind = picture.media_type if picture.media_type in FORMATS else "image/png"
                 data = await self.pixels.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
-                picture = replace(picture, data=data, media_type=kind, width=width, height=height)
+                picture = replace(picture, data=data, media_type=kind, width=width, height=height, original_size=made)
         yield picture
 
 
