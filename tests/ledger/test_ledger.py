@@ -15,6 +15,7 @@ from celeste_image.core.caller import ANONYMOUS, Caller
 from celeste_image.core.errors import StorageFull, StorageUnavailable
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.database import SqliteRecords
+from celeste_image.database.schema import STEPS
 from celeste_image.ledger import CallState, Ended, Ledger, Owner, PaidCall
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import DATABASE, open_backend
@@ -210,3 +211,22 @@ async def test_quantities_of_earlier_versions_are_read(servers: Servers, tmp_pat
         database.execute("UPDATE calls SET billed = ?", ('{"input_text_token": 9.0}',))
     (entry,) = await ledger.entries("anonymous")
     assert entry.outcome.billed == (Quantity("input_text_token", 9.0),)
+
+
+async def test_rows_of_earlier_versions_have_an_unknown_cost_or_none(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / DATABASE)) as database, database:
+        for statement in (each for step in STEPS[:3] for each in step):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 3")
+        for name, state, owed in (("a", "settled", 1), ("b", "settled", 0), ("c", "uncertain", None)):
+            facts = (name, "s", "anonymous", "anonymous", "r", "bfl", "bfl/flux-pro", "generate", 1, state, "", owed, 0)
+            columns = "id, server, tenant, caller, request_id, provider, model, operation, started, state, reason, owed"
+            places = ", ".join("?" * len(facts))
+            database.execute(f"INSERT INTO calls ({columns}, images, billed) VALUES ({places}, '{{}}')", facts)
+    servers = Servers(tmp_path)
+    uncertain, free, paid = await servers.start().entries("anonymous")
+    assert (uncertain.cost, paid.cost) == (UNKNOWN, UNKNOWN)
+    assert free.cost == Cost(Money("USD", 0), basis=CostBasis.CALCULATED)
+    await servers.close()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.fake_provider import PAINTER, REQUEST, Fake, collect, collect_until_error, routed, saved
@@ -106,7 +107,7 @@ async def test_the_result_has_the_sum_of_all_calls_and_tries() -> None:
         pass
 
     failures = [ProviderUnavailable("busy"), None, ProviderFailed("garbage", metadata=OWED)]
-    script = [Billed(quantities({"credit": 3})), lambda _: failures.pop(0) if failures else None, saved()]
+    script: list[Any] = [Billed(quantities({"credit": 3})), lambda _: failures.pop(0) if failures else None, saved()]
     run = splitting(retrying(charging(Fake(*script)), sleep=no_pause), lambda _: 1)
     *_, last = await collect(completing(routed(run, [CARD])), replace(REQUEST, count=3))
     assert isinstance(last, Completed)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, collect_until_error, routed, saved
@@ -59,7 +60,7 @@ async def test_a_row_is_there_before_the_call_and_has_its_end_after_it(ledger: L
         assert await ending(ledger) == Ended(CallState.OPEN, cost=MAY_COST)
 
     credit, image = Quantity("credit", 0.5), Quantity("credit", 1, "fake/other")
-    script = [look, Billed((credit,)), saved(), Billed((credit, image)), saved(1)]
+    script: list[Any] = [look, Billed((credit,)), saved(), Billed((credit, image)), saved(1)]
     events = await run_all(ledger, Fake(*script))
     cost = Cost(Money("USD", 80_000_000), basis=CostBasis.ESTIMATED)
     assert events == [*script[1:], Charged(cost)]

@@ -21,8 +21,9 @@ __all__ = ["command"]
 def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     """Analyze an image. IMAGE is a file, the name of an artifact, or - for standard input."""
     from celeste_image.cli import files
+    from celeste_image.cli.costs import say_costs
     from celeste_image.cli.own_server import connect
-    from celeste_image.cli.run import print_result, say_costs, show
+    from celeste_image.cli.run import print_result, show
     from celeste_image.client.calls import AnalyzeParameters, analyze_request
     from celeste_image.core.request import AnalysisKind
 

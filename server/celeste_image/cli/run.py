@@ -7,12 +7,12 @@ from typing import Any
 import click
 from google.protobuf import json_format
 
+from celeste_image.cli.costs import say_costs
 from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.cli.output import Output
 from celeste_image.cli.own_server import connect
 from celeste_image.cli.progress import progress_shown
 from celeste_image.cli.terminal import say, say_json
-from celeste_image.cli.words import cost_in_words
 from celeste_image.client import Client
 from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
@@ -20,7 +20,7 @@ from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
 from celeste_image.core.result import OperationResult
 from celeste_image.wire.results import result_to_proto
 
-__all__ = ["make_images", "print_result", "say_costs", "show"]
+__all__ = ["make_images", "print_result", "show"]
 
 FORMAT = "output_media_type"
 
@@ -109,12 +109,6 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
     for index, error in result.failures.items():
         say(f"image {index} was not made: {error.message}", err=True)
     return saved.code or (PARTLY_DONE if result.failures else 0)
-
-
-def say_costs(result: OperationResult) -> None:
-    """Prints a line on standard error with what an operation cost, unless it cost nothing."""
-    if words := cost_in_words(result.costs):
-        say(f"cost: {words}", err=True)
 
 
 def print_result(result: OperationResult, paths: list[str | None] | None = None) -> None:

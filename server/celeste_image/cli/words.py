@@ -1,6 +1,5 @@
-"""Words for people: the values that a model's parameter accepts, and costs."""
+"""The values that a model's parameter accepts, in words, for `celeste models`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from celeste_image.core.card import (
@@ -14,9 +13,8 @@ from celeste_image.core.card import (
     TextRange,
 )
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.core.money import Cost
 
-__all__ = ["accepts", "cost_in_words"]
+__all__ = ["accepts"]
 
 
 def accepts(known: ParameterRange) -> str:
@@ -44,15 +42,6 @@ def accepts(known: ParameterRange) -> str:
             return f"{types}; to {known.maximum_megapixels:g} megapixels{most}"
         case SizeRange():
             return _size(known)
-
-
-def cost_in_words(costs: Sequence[Cost]) -> str:
-    """Returns costs in words, as `0.04 USD and up to 0.08 USD more`; empty for work that cost nothing."""
-    settled = [str(cost.settled) for cost in costs if cost.settled and cost.settled.nanos]
-    more = [f"up to {cost.uncertain} more" for cost in costs if cost.uncertain and cost.uncertain.nanos]
-    unpriced = sum(cost.unpriced_calls for cost in costs)
-    calls = f"{unpriced} call{'s' if unpriced > 1 else ''} without a known price"
-    return " and ".join([*settled, *more, *([calls] if unpriced else [])])
 
 
 def _size(known: SizeRange) -> str:
