@@ -30,7 +30,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # A call to a provider that may have to be paid. `server` is the one that makes it; `ticket` is the provider's
-        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON object of amounts by unit.
+        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON list of
+        # [unit, amount, model], or an object of amounts by unit in rows of earlier versions.
         """
         CREATE TABLE calls (
             id TEXT NOT NULL PRIMARY KEY,
@@ -80,6 +81,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX requests_by_expiry ON requests (expires)",
+    ),
+    (
+        # The cost of a call: `settled` has to be paid, `uncertain` may have to be, both in billionths of `currency`,
+        # NULL if unknown; `basis` is the origin of `settled`.
+        "ALTER TABLE calls ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE calls ADD COLUMN settled INTEGER",
+        "ALTER TABLE calls ADD COLUMN uncertain INTEGER",
+        "ALTER TABLE calls ADD COLUMN basis TEXT NOT NULL DEFAULT ''",
+        "UPDATE calls SET currency = 'USD', settled = 0, basis = 'calculated' WHERE state = 'settled' AND owed = 0",
     ),
 )
 """Statements of each step. The version of a database is the number of steps that it has had. `postgres_schema.py`

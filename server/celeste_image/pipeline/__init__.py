@@ -9,6 +9,7 @@ from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
 from celeste_image.ledger import Ledger, Requests
 from celeste_image.pipeline.authorize import authorizing
+from celeste_image.pipeline.charge import charging_refusals
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.enter import entering
@@ -101,11 +102,13 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     sorts = provider if isinstance(provider, SortsWork) else None
     slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
     run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = charging_refusals(run)  # whether a refusal has to be paid, by the card
     run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    # a row before each paid call, settled with its cost after it
+    run = spending(run, parts.ledger, parts.registry.cards)
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
