@@ -72,6 +72,7 @@ options = st.builds(
     provider_options=provider_options,
     inline_limit_bytes=st.none() | counts,
     preview_count=st.integers(0, 8),
+    labels=st.dictionaries(texts, texts, max_size=3),
     routing=st.builds(Routing, st.lists(texts, max_size=8).map(tuple)),
     end_user=texts,
     output_metadata=st.none() | st.sampled_from(OutputMetadata),

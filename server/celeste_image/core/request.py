@@ -77,6 +77,7 @@ class RequestOptions:
         provider_options: Options of one provider, by the provider's name.
         inline_limit_bytes: Most image bytes inside the response; None means the server's default.
         preview_count: Number of previews, 0 to 8.
+        labels: Labels of the caller's own, such as `project`, to add up usage by; the provider never gets them.
         routing: Models to try after the model of the request.
         end_user: Opaque id of the end user, for the provider's abuse detection; empty tells the provider nothing.
         output_metadata: Handling of the metadata in the images; None means the server's setting.
@@ -88,6 +89,7 @@ class RequestOptions:
     provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inline_limit_bytes: int | None = None
     preview_count: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
     routing: Routing = Routing()
     end_user: str = ""
     output_metadata: OutputMetadata | None = None

@@ -148,6 +148,7 @@ def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) ->
         provider_options={name: _provider_options(name, s) for name, s in message.provider_options.items()},
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
+        labels=dict(message.labels),
         routing=Routing(tuple(message.routing.fallback_models)),
         end_user=message.end_user,
         output_metadata=OutputMetadata(enum_word(operation_pb2.OutputMetadata, message.output_metadata))
@@ -171,6 +172,7 @@ def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:
     message = operation_pb2.RequestOptions(
         strictness=operation_pb2.STRICTNESS_STRICT if options.strict else operation_pb2.STRICTNESS_UNSPECIFIED,
         preview_count=options.preview_count,
+        labels=options.labels,
         end_user=options.end_user,
         output_metadata=enum_number(operation_pb2.OutputMetadata, options.output_metadata or "unspecified"),
         embed_recipe=options.embed_recipe,
