@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
     ConfigurationInvalid,
     ImageSettings,
+    LedgerSettings,
     Problem,
     Settings,
     StoreSettings,
@@ -27,7 +29,7 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.database import SqliteRecords, version_warning
+from celeste_image.database import Records, SqliteRecords, version_warning
 from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
@@ -40,7 +42,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Owner
+from celeste_image.ledger import Ledger, Operations, Owner
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -79,6 +81,8 @@ class App:
         run: The pipeline.
         store: The artifacts.
         ledger: The paid calls; None for a store without a database.
+        operations: The operations that ended; None for a store without a database.
+        records: The database; None for a store without one.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -98,6 +102,8 @@ class App:
     run: Run
     store: ArtifactStore
     ledger: Ledger | None
+    operations: Operations | None
+    records: Records | None
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -170,7 +176,9 @@ def build_app(
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
-    ledger = _open_ledger(store, closing)
+    records = None if store.backend.folder is None else SqliteRecords(store.backend)
+    ledger = _open_ledger(store, records, closing)
+    operations = _open_operations(settings.ledger, records, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -196,6 +204,7 @@ def build_app(
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         ledger=ledger,
+        operations=operations,
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
@@ -212,6 +221,8 @@ def build_app(
         run=build_pipeline(parts),
         store=store,
         ledger=ledger,
+        operations=operations,
+        records=records,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -265,24 +276,32 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: M
     return store
 
 
-def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None:
+def _open_ledger(store: ArtifactStore, records: Records | None, closing: AsyncExitStack) -> Ledger | None:
     """Returns the ledger, in the database of the store; None if the store has none.
 
     Raises:
         ValueError: The folder of the servers can't be made.
     """
-    backend = store.backend
-    if backend.folder is None:
+    if records is None or store.backend.folder is None:
         return None
     if warning := version_warning():
         store_log.info("sqlite", warning=warning)
-    folder = backend.folder / SERVERS
+    folder = store.backend.folder / SERVERS
     try:
-        ledger = Ledger(SqliteRecords(backend), Owner(folder))
+        ledger = Ledger(records, Owner(folder))
     except OSError as error:
         raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
     closing.push_async_callback(ledger.close)  # before the store
     return ledger
+
+
+def _open_operations(settings: LedgerSettings, records: Records | None, closing: AsyncExitStack) -> Operations | None:
+    """Returns where operations are counted; None without a database."""
+    if records is None:
+        return None
+    operations = Operations(records, timedelta(hours=settings.keep_hours))
+    closing.push_async_callback(operations.close)
+    return operations
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:

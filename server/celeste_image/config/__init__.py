@@ -17,6 +17,7 @@ from celeste_image.config.problems import ConfigurationInvalid, Problem, problem
 from celeste_image.config.sections import (
     ImageRule,
     ImageSettings,
+    LedgerSettings,
     LogSettings,
     SafetySettings,
     SandboxSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "Flag",
     "ImageRule",
     "ImageSettings",
+    "LedgerSettings",
     "LogSettings",
     "Problem",
     "SafetySettings",

@@ -33,6 +33,7 @@ __all__ = [
     "AdminSettings",
     "ImageRule",
     "ImageSettings",
+    "LedgerSettings",
     "LogSettings",
     "MetricsSettings",
     "SafetySettings",
@@ -169,6 +170,13 @@ class StoreSettings(Section):
     """Room of the disk, or of `memory_bytes`, that must be free for the server to be ready for new calls."""
     sweep_minutes: Annotated[float, Field(gt=0)] = 10
     """How often expired artifacts, bytes without an owner and idle uploads are removed."""
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: paid calls and usage, in the database of a store in a folder."""
+
+    keep_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] = 9600
+    """How long usage, and paid calls whose outcome is known, can be queried: 400 days. Uncertain calls stay."""
 
 
 class ImageSettings(Section):
@@ -355,6 +363,7 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()

@@ -7,7 +7,7 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger
+from celeste_image.ledger import Ledger, Operations
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
@@ -44,6 +44,7 @@ class Parts:
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         ledger: Has each paid call; None for a store without a database.
+        operations: Counts each operation that ended; None for a store without a database.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -61,6 +62,7 @@ class Parts:
     images_in: ImagesIn
     store: ArtifactStore
     ledger: Ledger | None
+    operations: Operations | None
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -82,7 +84,8 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
-    run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
+    count = parts.operations.add if parts.operations else None
+    run = completing(run, logs_prompts=parts.logs_prompts, count=count)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
