@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.ledger import Ledger
+from celeste_image.ledger import Ledger, Operations
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
@@ -27,6 +27,7 @@ from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
 from celeste_image.rpc.tls import tls_credentials
 from celeste_image.rpc.transfers import Transfers
+from celeste_image.rpc.usage import UsageServicer
 from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
@@ -35,6 +36,7 @@ from celeste_image.v1 import (
     image_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
+    usage_service_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ __all__ = ["Server"]
 log = structlog.get_logger("celeste_image.server")
 
 SERVICES = tuple(
-    f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService")
+    f"celeste.image.v1.{name}"
+    for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService", "UsageService")
 )
 TELL_SECONDS = 3.0
 """Longest wait until the calls that are cancelled at the end of a drain have told their callers."""
@@ -83,6 +86,8 @@ class Server:
         )
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
+        usage = UsageServicer(app.records, app.operations)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, self._server)
         self.health = Health(app, SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._server)
         add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
@@ -106,7 +111,8 @@ class Server:
             await _recover(self._app.ledger)
         await self.health.begin()
         await self._server.start()
-        sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
+        every_seconds = self._app.settings.store.sweep_minutes * 60
+        sweeping = sweep_always(self._app.store, self._app.operations, every_seconds)
         self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
         for name, breaker in self._app.breakers.items():
             breaker.changed = partial(self.health.note_pause, name)
@@ -202,17 +208,21 @@ async def _recover(ledger: Ledger) -> None:
         log.error("paid calls not looked for", error=f"{type(error).__name__}: {error}")
 
 
-async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
-    """Removes expired entries of the store periodically. Logs a failure and retries at the next interval."""
+async def sweep_always(store: ArtifactStore, operations: Operations | None, every_seconds: float) -> None:
+    """Removes expired entries of the store and of the ledger periodically.
+
+    Logs a failure and retries at the next interval.
+    """
     while True:
         await asyncio.sleep(every_seconds)
         try:
             records, blobs, uploads = await store.sweep(every_seconds)
+            rows = await operations.sweep() if operations else 0
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:
-            if records or blobs or uploads:
-                log.info("sweep", artifacts=records, blobs=blobs, uploads=uploads)
+            if records or blobs or uploads or rows:
+                log.info("sweep", artifacts=records, blobs=blobs, uploads=uploads, usage=rows)
 
 
 def _info(app: App) -> model_service_pb2.GetServerInfoResponse:
