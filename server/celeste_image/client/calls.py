@@ -199,6 +199,7 @@ class CommonParameters(TypedDict, total=False):
         provider_options: Options of one provider, by the provider's name.
         inline_limit_bytes: Most bytes of images inside the response; None means the server's default.
         preview_count: Number of previews in a stream, 0 to 8.
+        labels: Labels of your own, such as {"project": "spring"}, to add up usage by; the provider never gets them.
         end_user: Opaque id of the end user for the provider.
         output_metadata: Handling of the metadata in the images; None means the server's setting.
         embed_recipe: Whether the recipe is written into the images; None means the server's setting.
@@ -211,6 +212,7 @@ class CommonParameters(TypedDict, total=False):
     provider_options: Mapping[str, Mapping[str, Any]]
     inline_limit_bytes: int | None
     preview_count: int
+    labels: Mapping[str, str]
     end_user: str
     output_metadata: Literal["keep", "strip"] | None
     embed_recipe: bool | None
@@ -327,6 +329,7 @@ def _common(parameters: CommonParameters) -> Any:
         provider_options=parameters.get("provider_options") or {},
         inline_limit_bytes=parameters.get("inline_limit_bytes"),
         preview_count=parameters.get("preview_count", 0),
+        labels=parameters.get("labels") or {},
         routing=Routing(checked_items(parameters.get("fallback_models", ()), "fallback_models")),
         end_user=parameters.get("end_user", ""),
         output_metadata=metadata,
