@@ -1,5 +1,6 @@
 """celeste usage: adds up what was used and what it cost, with a bar for each row."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def command(
         print_csv(*_csv(rows, group_by))
     elif rows:
         bars, of_what = _bars(rows)
-        heads = (*group_by, *HEADS, of_what)
+        heads = (*group_by, *HEADS, f"by {of_what}")
         table = [[*_cells(row, group_by), bar] for row, bar in zip(rows, bars, strict=True)]
         print_table(heads, table, frozenset(HEADS))
     else:
@@ -149,6 +150,11 @@ def _bars(rows: Sequence["UsageRow"]) -> tuple[list[str], str]:
 
 
 def _bar(amount: int, most: int) -> str:
-    """Returns a bar, to an eighth of a character; an amount above 0 has an eighth at least."""
+    """Returns a bar, to an eighth of a character; an amount above 0 has an eighth at least.
+
+    Where standard output has no such characters, the bar is of whole number signs.
+    """
     eighths = max(amount * BAR * 8 // most, int(amount > 0))
+    if sys.stdout is None or not sys.stdout.encoding.lower().startswith("utf"):
+        return "#" * -(-eighths // 8)
     return (WHOLE * (eighths // 8) + PARTS[eighths % 8]).rstrip()

@@ -14,7 +14,7 @@ LOGGERS = {
     f"{PACKAGE}.credentials": "keys of vendors: their form, and new ones in a file",
     f"{PACKAGE}.engines": "what worker processes write to standard error",
     f"{PACKAGE}.imaging": "images of vendors that are decoded",
-    f"{PACKAGE}.ledger": "paid calls whose end is not known or not written",
+    f"{PACKAGE}.ledger": "paid calls whose end is not known or not written, usage that is not written",
     f"{PACKAGE}.log": "the log itself: lost lines, files that could not be rotated",
     f"{PACKAGE}.metrics": "metrics that could not be sent",
     f"{PACKAGE}.reload": "what a reload of the configuration changed, or why it did not",
