@@ -1,5 +1,6 @@
 """UsageService over a real socket: what was used is counted, tenants are apart, and pages end as one query."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from tests.support.grpc_calls import status_of
 from tests.support.servers import Running, running
 from tests.support.spending import CallRow, insert_calls
 
-from celeste_image.client import AsyncClient
+from celeste_image.client import AsyncClient, Client
 from celeste_image.core.errors import CelesteError, InvalidRequest
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.core.request import OperationKind
@@ -133,6 +134,37 @@ async def test_costs_and_bills_come_from_the_ledger(client: AsyncClient) -> None
     )
     assert first.costs == (Cost(Money("USD", sum(range(ENTRIES))), Money("USD", 0), CostBasis.CALCULATED),)
     assert first.billed == (Quantity("image", float(ENTRIES)),)
+
+
+async def test_the_blocking_client_says_the_same(used: Running, client: AsyncClient) -> None:
+    def ask() -> tuple[list[Any], list[Any]]:
+        with Client(used.address, api_key=A) as blocking:
+            rows = blocking.usage(LONG_AGO, end=LONG_AGO + timedelta(days=1), group_by=["operation"], labels={})
+            return list(rows), list(blocking.ledger(start=LONG_AGO))
+
+    rows, entries = await asyncio.to_thread(ask)
+    assert rows == [row async for row in client.usage(LONG_AGO, end=LONG_AGO + timedelta(1), group_by=["operation"])]
+    assert entries == [entry async for entry in client.ledger(start=LONG_AGO)] and len(entries) == ENTRIES
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "words"),
+    [
+        ("usage", {"start": datetime(2026, 1, 1)}, "start is a datetime with a time zone"),
+        ("usage", {"start": "7d"}, "start is a datetime, not '7d'"),
+        ("usage", {"start": LONG_AGO, "end": 7}, "end is a datetime, not 7"),
+        ("usage", {"start": LONG_AGO, "group_by": ["weak"]}, "group_by is one of day"),
+        ("usage", {"start": LONG_AGO, "group_by": "day"}, "group_by is a list"),
+        ("usage", {"start": LONG_AGO, "labels": {"a": 1}}, "is a text, not 1"),
+        ("ledger", {"states": ["setled"]}, "states is one of open, settled, uncertain, not 'setled': settled?"),
+        ("ledger", {"request_id": None}, "request_id is a text"),
+    ],
+)
+async def test_the_clients_refuse_wrong_arguments(
+    client: AsyncClient, method: str, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=words.replace("(", r"\(")):
+        _ = [item async for item in getattr(client, method)(**arguments)]
 
 
 async def test_another_tenant_sees_nothing_of_it(used: Running) -> None:

@@ -9,11 +9,16 @@ from rich.cells import cell_len
 from celeste_image.cli.terminal import say
 from celeste_image.core.text import escaped
 
-__all__ = ["NOTHING", "print_csv", "print_table"]
+__all__ = ["NOTHING", "bar", "print_csv", "print_table"]
 
 GAP = "  "
 NOTHING = "-"
 """Stands for an empty cell in a table. In CSV the cell is empty."""
+
+BAR = 20
+"""Length of the longest bar in characters."""
+WHOLE, PARTS = "\u2588", " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
+"""A character of a bar, and the last one by its eighths."""
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: frozenset[str] = frozenset()) -> None:
@@ -48,3 +53,16 @@ def print_csv(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _safe(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+
+
+def bar(amount: int, most: int, *, has_blocks: bool) -> str:
+    """Returns a bar for an amount. An amount above 0 has a part of a character at least.
+
+    Args:
+        amount: The amount.
+        most: The amount of the longest bar, above 0.
+        has_blocks: Whether the bar may have the blocks of Unicode, to an eighth of a character. If not, it has number
+            signs.
+    """
+    eighths = max(amount * BAR * 8 // most, int(amount > 0))
+    return (WHOLE * (eighths // 8) + PARTS[eighths % 8]).rstrip() if has_blocks else "#" * -(-eighths // 8)

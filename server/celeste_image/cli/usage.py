@@ -1,6 +1,5 @@
 """celeste usage: adds up what was used and what it cost, with a bar for each row."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from celeste_image.cli.options import Server, labels_of, server_options
-from celeste_image.cli.tables import NOTHING, print_csv, print_table
-from celeste_image.cli.terminal import say, say_json
+from celeste_image.cli.tables import NOTHING, bar, print_csv, print_table
+from celeste_image.cli.terminal import is_unicode, say, say_json
 from celeste_image.cli.times import TIME
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ __all__ = ["command"]
 
 DIMENSIONS = ("day", "model", "operation", "caller")
 HEADS = ("succeeded", "failed", "reused", "images", "megapixels", "compute s", "uncertain", "cost", "may cost too")
-BAR = 20
-"""Length of the longest bar in characters."""
-PARTS = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
-"""A bar's last character, by eighths."""
-WHOLE = "\u2588"
 
 
 def _dimensions(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -146,15 +140,4 @@ def _bars(rows: Sequence["UsageRow"]) -> tuple[list[str], str]:
     if len(currencies) != 1 or not any(amounts):
         amounts, what = [row.succeeded + row.failed for row in rows], "operations"
     most = max(amounts) or 1
-    return [_bar(amount, most) for amount in amounts], what
-
-
-def _bar(amount: int, most: int) -> str:
-    """Returns a bar, to an eighth of a character; an amount above 0 has an eighth at least.
-
-    Where standard output has no such characters, the bar is of whole number signs.
-    """
-    eighths = max(amount * BAR * 8 // most, int(amount > 0))
-    if sys.stdout is None or not sys.stdout.encoding.lower().startswith("utf"):
-        return "#" * -(-eighths // 8)
-    return (WHOLE * (eighths // 8) + PARTS[eighths % 8]).rstrip()
+    return [bar(amount, most, has_blocks=is_unicode()) for amount in amounts], what
