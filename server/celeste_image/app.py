@@ -204,6 +204,7 @@ def build_app(
         store=store,
         ledger=database.ledger,
         requests=database.requests,
+        operations=database.operations,
         memory=budget,
         pixels=tools.pixels,
         safety=safety,

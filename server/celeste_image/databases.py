@@ -15,7 +15,7 @@ from celeste_image.config import ConfigurationInvalid, DatabaseSettings, LedgerS
 from celeste_image.config.references import secret_of
 from celeste_image.core.errors import CelesteError
 from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, version_warning
-from celeste_image.ledger import FileOwner, Ledger, LockOwner, Owner, Requests
+from celeste_image.ledger import FileOwner, Ledger, LockOwner, Operations, Owner, Requests
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -35,11 +35,24 @@ class OpenDatabase:
         records: Its rows.
         ledger: The ledger in it.
         requests: The requests that may be repeated; None if no outcomes are kept.
+        operations: The operations that ended.
     """
 
     records: Records
     ledger: Ledger
     requests: Requests | None
+    operations: Operations
+
+    async def sweep(self) -> int:
+        """Deletes the rows whose time is over, and returns how many of operations and calls.
+
+        Raises:
+            StorageFull: The database can't be written.
+            StorageUnavailable: Likewise.
+        """
+        if self.requests:
+            await self.requests.sweep()
+        return await self.operations.sweep()
 
     async def begin(self) -> None:
         """Connects to the database, and shows the other servers of its ledger that this one lives.
@@ -95,11 +108,13 @@ def _books(settings: LedgerSettings, records: Records, owner: Owner, closing: As
     """Returns what is in a database. `closing` closes it before the database."""
     ledger = Ledger(records, owner)
     closing.push_async_callback(ledger.close)
+    operations = Operations(records, timedelta(hours=settings.keep_hours))
+    closing.push_async_callback(operations.close)
     if not settings.replay_hours:
-        return OpenDatabase(records, ledger, None)
+        return OpenDatabase(records, ledger, None, operations)
     requests = Requests(records, owner, timedelta(hours=settings.replay_hours))
     closing.push_async_callback(requests.close)  # before the ledger, which ends the owner
-    return OpenDatabase(records, ledger, requests)
+    return OpenDatabase(records, ledger, requests, operations)
 
 
 def check_database(settings: DatabaseSettings, environment: Mapping[str, str]) -> None:

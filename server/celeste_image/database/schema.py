@@ -91,6 +91,31 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE calls ADD COLUMN basis TEXT NOT NULL DEFAULT ''",
         "UPDATE calls SET currency = 'USD', settled = 0, basis = 'calculated' WHERE state = 'settled' AND owed = 0",
     ),
+    (
+        # An operation that ended. Ids begin with `started` in hexadecimal, as those of calls do: an id is a time, too.
+        # `outcome` is the reason of its error, empty after a success; `compute_micros` is NULL if no engine worked;
+        # `reused` is 1 for the result of an earlier operation; `labels` is a JSON object with sorted keys.
+        """
+        CREATE TABLE operations (
+            id TEXT NOT NULL PRIMARY KEY,
+            tenant TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            operation TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            images INTEGER NOT NULL,
+            pixels INTEGER NOT NULL,
+            compute_micros INTEGER,
+            reused INTEGER NOT NULL,
+            labels TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX operations_of_tenant ON operations (tenant, id)",
+        "CREATE INDEX operations_of_request ON operations (tenant, request_id)",
+    ),
 )
 """Statements of each step. The version of a database is the number of steps that it has had. `postgres_schema.py`
 translates them for PostgreSQL."""

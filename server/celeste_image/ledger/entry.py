@@ -2,23 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.money import Cost, Quantity
+from celeste_image.core.usage import CallState
 
 __all__ = ["CallState", "Ended", "LedgerEntry", "PaidCall"]
-
-
-class CallState(StrEnum):
-    """How far a paid call is."""
-
-    OPEN = "open"
-    """It was sent, or is about to be, and has not ended."""
-    SETTLED = "settled"
-    """It ended, and whether it has to be paid is known."""
-    UNCERTAIN = "uncertain"
-    """Its outcome is not known: it may have to be paid. It is never repeated but by the caller's word."""
 
 
 @dataclass(frozen=True, slots=True)

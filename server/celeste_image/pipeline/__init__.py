@@ -7,7 +7,7 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Requests
+from celeste_image.ledger import Ledger, Operations, Requests
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.charge import charging_refusals
 from celeste_image.pipeline.complete import completing
@@ -47,6 +47,7 @@ class Parts:
         store: Keeps the images that are made.
         ledger: Has each paid call.
         requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
+        operations: Counts each operation that ended.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -65,6 +66,7 @@ class Parts:
     store: ArtifactStore
     ledger: Ledger
     requests: Requests | None
+    operations: Operations
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -83,14 +85,13 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
-    if parts.requests:
-        run = replaying(
-            run, parts.requests, partial(may_cost, registry=parts.registry)
-        )  # a repeated request id gets its first outcome
+    if parts.requests:  # a repeated request id gets its first outcome
+        run = replaying(run, parts.requests, partial(may_cost, registry=parts.registry))
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
-    run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
+    count = parts.operations.add
+    run = completing(run, logs_prompts=parts.logs_prompts, count=count)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
