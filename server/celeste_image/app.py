@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from celeste_image.admission import UNLIMITED, Breaker, Budget, ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
+    CacheSettings,
     ConfigurationInvalid,
     ImageSettings,
     Problem,
@@ -30,6 +32,7 @@ from celeste_image.core.request import OutputMetadata
 from celeste_image.database import SqliteRecords, version_warning
 from celeste_image.gauges import (
     watch_budgets,
+    watch_cache,
     watch_certificates,
     watch_ledger,
     watch_models,
@@ -40,11 +43,11 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Owner
+from celeste_image.ledger import Ledger, Owner, Results
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
+from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline, policy_hash
 from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
@@ -79,6 +82,7 @@ class App:
         run: The pipeline.
         store: The artifacts.
         ledger: The paid calls; None for a store without a database.
+        results: The cached results; None without a cache.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -98,6 +102,7 @@ class App:
     run: Run
     store: ArtifactStore
     ledger: Ledger | None
+    results: Results | None
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -171,6 +176,7 @@ def build_app(
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
     ledger = _open_ledger(store, closing)
+    results = _open_results(settings.cache, ledger, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -185,10 +191,13 @@ def build_app(
         closing.callback(watch_store(store))
         if ledger:
             closing.callback(watch_ledger(ledger))
+        if results:
+            closing.callback(watch_cache(results))
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     pixels = _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds)
+    metadata = _metadata(settings.images)
     parts = Parts(
         registry=registry,
         slots=slots,
@@ -196,10 +205,13 @@ def build_app(
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         ledger=ledger,
+        results=results,
+        policy=policy_hash(settings.safety, metadata),
+        without_cache=frozenset(settings.cache.except_tenants),
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
-        metadata=_metadata(settings.images),
+        metadata=metadata,
         inline_default_bytes=server.inline_default_bytes,
         knows_callers=settings.callers.are_known,
         logs_prompts=settings.log.prompts,
@@ -212,6 +224,7 @@ def build_app(
         run=build_pipeline(parts),
         store=store,
         ledger=ledger,
+        results=results,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -283,6 +296,21 @@ def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None
         raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
     closing.push_async_callback(ledger.close)  # before the store
     return ledger
+
+
+def _open_results(settings: CacheSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Results | None:
+    """Returns the cached results; None without a cache. The settings say that it has a database."""
+    if ledger is None or not settings.enabled:
+        return None
+    results = Results(
+        ledger.records,
+        ledger.owner,
+        lifetime=timedelta(hours=settings.hours),
+        most_bytes=settings.bytes,
+        memory_bytes=settings.memory_bytes,
+    )
+    closing.push_async_callback(results.close)  # before the ledger
+    return results
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:

@@ -1,6 +1,8 @@
 """Configuration: the settings of a server, from file, environment and flags.
 
 sections.py      the tables and keys, with their defaults and ranges
+  cache.py       ... of the cache of results
+  callers.py     ... of callers and of the encryption of calls
 loading.py       puts the sources together, and finds every mistake at once
 sources.py       file, environment and flags; where each setting comes from
 files.py         TOML, YAML and JSON, with the line of each key
@@ -12,6 +14,7 @@ template.py      the file that `celeste config init` writes
 schema.py        JSON Schema for editors
 """
 
+from celeste_image.config.cache import CacheSettings
 from celeste_image.config.loading import Configuration, load
 from celeste_image.config.problems import ConfigurationInvalid, Problem, problems_in
 from celeste_image.config.sections import (
@@ -30,6 +33,7 @@ from celeste_image.config.sections import (
 from celeste_image.config.sources import Flag
 
 __all__ = [
+    "CacheSettings",
     "Configuration",
     "ConfigurationInvalid",
     "Flag",

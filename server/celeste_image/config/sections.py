@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from celeste_image.config.cache import CacheSettings
 from celeste_image.config.callers import CallerSettings, TlsSettings
 from celeste_image.config.references import ENVIRONMENT, FILE
 from celeste_image.config.section import Section
@@ -355,6 +356,7 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    cache: CacheSettings = CacheSettings()
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
@@ -392,6 +394,16 @@ class Settings(BaseModel):
                     )
         if self.callers.certificates and not server.tls.client_ca_file:
             raise ValueError("callers.certificates: needs server.tls.client_ca_file")
+        return self
+
+    @model_validator(mode="after")
+    def _cache_has_images(self) -> Self:
+        """Raises ValueError for a cache without a database, or one that outlives the images of its results."""
+        kept, url = self.store.retention_hours, self.store.url
+        if self.cache.enabled and url and not url.startswith("file:"):
+            raise ValueError("cache.enabled: needs store.url = file:///FOLDER, which has a database")
+        if self.cache.enabled and kept and self.cache.hours > kept:
+            raise ValueError(f"cache.hours: must be at most store.retention_hours, {kept:g}")
         return self
 
     @model_validator(mode="after")

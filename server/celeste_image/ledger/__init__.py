@@ -5,5 +5,19 @@ from celeste_image.ledger.ledger import Ledger
 from celeste_image.ledger.outcome import Outcome
 from celeste_image.ledger.owner import Owner
 from celeste_image.ledger.requests import Claim, Requests
+from celeste_image.ledger.results import CachedResult, Found, Results
 
-__all__ = ["CallState", "Claim", "Ended", "Ledger", "LedgerEntry", "Outcome", "Owner", "PaidCall", "Requests"]
+__all__ = [
+    "CachedResult",
+    "CallState",
+    "Claim",
+    "Ended",
+    "Found",
+    "Ledger",
+    "LedgerEntry",
+    "Outcome",
+    "Owner",
+    "PaidCall",
+    "Requests",
+    "Results",
+]

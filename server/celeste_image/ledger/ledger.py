@@ -51,11 +51,13 @@ class Ledger:
         now: The time in UTC.
 
     Attributes:
+        records: The database.
+        owner: This server.
         uncertain: Rows whose outcome is not known, of all servers; true after `recover`.
     """
 
     def __init__(self, records: Records, owner: Owner, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._records, self._owner, self._now = records, owner, now
+        self.records, self.owner, self._now = records, owner, now
         self._behind = Behind()
         self.uncertain = 0
 
@@ -70,7 +72,7 @@ class Ledger:
         """
         started = to_micros(self._now())
         new = f"{started:014x}{secrets.token_hex(9)}"
-        who, owner = call.caller, self._owner.name
+        who, owner = call.caller, self.owner.name
 
         async def unit(db: Transaction) -> tuple[str, bool]:
             if call.ticket and (found := await db.row(FIND, who.tenant, call.provider, call.ticket)):
@@ -80,13 +82,13 @@ class Ledger:
             await db.change(INSERT, owner, call.images.start, len(call.images), new, *told, started)
             return new, False
 
-        name, was_uncertain = await self._records.write(unit)
+        name, was_uncertain = await self.records.write(unit)
         self.uncertain -= was_uncertain
         return name
 
     async def submitted(self, name: str, ticket: str) -> None:
         """Writes the provider's name for the job of a call. Raises StorageFull or StorageUnavailable."""
-        await self._records.write(lambda db: db.change(SUBMITTED, ticket, name))
+        await self.records.write(lambda db: db.change(SUBMITTED, ticket, name))
 
     async def end(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended. If that fails, the row stays open, and counts as uncertain after the next start.
@@ -97,7 +99,7 @@ class Ledger:
         ended, owed = to_micros(self._now()), None if outcome.owed is None else int(outcome.owed)
         told = (outcome.state.value, outcome.reason, owed, outcome.images, billed, outcome.receipt)
         try:
-            changed = await self._records.write(lambda db: db.change(END, ended, *told, name, self._owner.name))
+            changed = await self.records.write(lambda db: db.change(END, ended, *told, name, self.owner.name))
         except CelesteError as error:
             log.error("ledger not written", entry=name, state=outcome.state.value, reason=error.reason)
             return
@@ -114,9 +116,9 @@ class Ledger:
             StorageFull: The rows can't be written.
             StorageUnavailable: They can't be read or written.
         """
-        servers = [name for (name,) in await self._records.read(lambda db: db.rows(SERVERS))]
-        gone = [name for name in servers if self._owner.is_gone(name)]
-        self._owner.sweep()
+        servers = [name for (name,) in await self.records.read(lambda db: db.rows(SERVERS))]
+        gone = [name for name in servers if self.owner.is_gone(name)]
+        self.owner.sweep()
         ended = to_micros(self._now())
 
         async def unit(db: Transaction) -> tuple[int, int]:
@@ -124,7 +126,7 @@ class Ledger:
             found = await db.row(UNCERTAIN)
             return lost, found[0] if found else 0
 
-        lost, self.uncertain = await (self._records.write if gone else self._records.read)(unit)
+        lost, self.uncertain = await (self.records.write if gone else self.records.read)(unit)
         if lost:
             log.warning("paid calls of a server that ended", uncertain=lost)
         return lost
@@ -164,12 +166,12 @@ class Ledger:
         if before:
             where.append(f"id < {number(before)}")
         query = f"SELECT {COLUMNS} FROM calls WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT {number(limit)}"  # noqa: S608
-        return [_entry(row) for row in await self._records.read(lambda db: db.rows(query, *values))]
+        return [_entry(row) for row in await self.records.read(lambda db: db.rows(query, *values))]
 
     async def close(self) -> None:
         """Waits for the rows that are being written, and ends the life of this server."""
         await self._behind.close()
-        self._owner.close()
+        self.owner.close()
 
 
 def _entry(row: Row) -> LedgerEntry:
