@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,11 +15,11 @@ from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.call import Call
 from celeste_image.core.edits import Instruct
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
-from celeste_image.core.events import Analyzed, Completed, ComputeUsed, Fidelity, ImageFailed, Progress, Started
+from celeste_image.core.events import Analyzed, Completed, ComputeUsed, Fidelity, ImageFailed, Progress, Reused, Started
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, ImageReference
 from celeste_image.core.request import Edit
-from celeste_image.core.result import OperationResult, Usage
+from celeste_image.core.result import OperationResult, ResultSource, Usage
 from celeste_image.pipeline.complete import completing
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
@@ -172,3 +173,13 @@ async def test_a_cancelled_call_has_a_line_and_stays_cancelled() -> None:
             await task
     assert [line["outcome"] for line in lines] == ["CANCELLED"]
     assert fake.closed == 1
+
+
+async def test_a_reused_result_has_its_source_and_the_line_has_it_too() -> None:
+    with capture_logs() as logs:
+        *_, made = await collect(completing(Fake(Started("fake", "fake/one"), saved())))
+        *_, cached = await collect(completing(Fake(Reused(ResultSource.CACHED), Started("fake", "fake/one"), saved())))
+    assert isinstance(made, Completed) and isinstance(cached, Completed)
+    assert (made.result.source, cached.result.source) == (ResultSource.MADE, ResultSource.CACHED)
+    assert replace(cached.result, source=ResultSource.MADE) == made.result
+    assert [line.get("source") for line in logs] == [None, "cached"]
