@@ -21,6 +21,7 @@ from celeste_image.config import (
     CacheSettings,
     ConfigurationInvalid,
     ImageSettings,
+    LedgerSettings,
     Problem,
     Settings,
     StoreSettings,
@@ -43,7 +44,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Owner, Results
+from celeste_image.ledger import Ledger, Owner, Requests, Results
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -82,6 +83,7 @@ class App:
         run: The pipeline.
         store: The artifacts.
         ledger: The paid calls; None for a store without a database.
+        requests: The requests that may be repeated; None if no outcomes are kept.
         results: The cached results; None without a cache.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
@@ -102,6 +104,7 @@ class App:
     run: Run
     store: ArtifactStore
     ledger: Ledger | None
+    requests: Requests | None
     results: Results | None
     callers: Callers
     certificates: CertificateFiles | None
@@ -176,6 +179,7 @@ def build_app(
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
     ledger = _open_ledger(store, closing)
+    requests = _open_requests(settings.ledger, ledger, closing)
     results = _open_results(settings.cache, ledger, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
@@ -205,6 +209,7 @@ def build_app(
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
         ledger=ledger,
+        requests=requests,
         results=results,
         policy=policy_hash(settings.safety, metadata),
         without_cache=frozenset(settings.cache.except_tenants),
@@ -224,6 +229,7 @@ def build_app(
         run=build_pipeline(parts),
         store=store,
         ledger=ledger,
+        requests=requests,
         results=results,
         callers=Callers(settings.callers),
         certificates=certificates,
@@ -296,6 +302,15 @@ def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None
         raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
     closing.push_async_callback(ledger.close)  # before the store
     return ledger
+
+
+def _open_requests(settings: LedgerSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Requests | None:
+    """Returns the requests that may be repeated; None if no outcomes are kept."""
+    if ledger is None or not settings.replay_hours:
+        return None
+    requests = Requests(ledger.records, ledger.owner, timedelta(hours=settings.replay_hours))
+    closing.push_async_callback(requests.close)  # before the ledger
+    return requests
 
 
 def _open_results(settings: CacheSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Results | None:

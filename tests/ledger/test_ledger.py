@@ -1,5 +1,6 @@
 """The ledger on a real SQLite file: what is written when, what other servers see, and what a dead server leaves."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,3 +172,15 @@ async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_fo
     assert [line["error"] for line in logged if line["event"] == "paid calls not looked for"] == [
         "StorageFull: the disk is full"
     ]
+
+
+async def test_a_call_that_is_cancelled_while_its_row_is_written_was_never_sent(servers: Servers) -> None:
+    ledger = servers.start()
+    for _ in range(20):
+        task = asyncio.create_task(ledger.open(PAID))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await ledger.close()
+    for entry in await ledger.entries("anonymous"):
+        assert entry.outcome == Ended(CallState.SETTLED, "CANCELLED", owed=False)

@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 from celeste_image.config import SafetySettings
 from celeste_image.core.analysis import Analysis, ImageContent, LeftOutFinding
-from celeste_image.core.call import Call
+from celeste_image.core.call import Call, EarlierCall
 from celeste_image.core.caller import Caller
 from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, NotAnImage, ProviderFailed
@@ -157,6 +157,19 @@ async def test_labels_and_the_limit_of_bytes_make_no_other_request(replicas: Rep
     await ask(road(replica, making))
     options = RequestOptions(labels={"project": "fox"}, inline_limit_bytes=0)
     assert (await ask(road(replica, making), replace(REQUEST, options=options))).source is CACHED
+
+
+async def test_a_request_that_goes_on_with_its_earlier_calls_is_no_other_ones(replicas: Replicas) -> None:
+    making, replica = Making(), replicas.start()
+    run = caching(making.on(replica), replica.results, REGISTRY, replica.store, b"policy")
+    for call in (
+        Call("a", ANN),
+        Call("b", ANN, ticket="a-job"),
+        Call("c", ANN, earlier=(EarlierCall("id", "m", range(1)),)),
+    ):
+        async with aclosing(run(REQUEST, call)) as events:
+            assert Reused(CACHED) not in [event async for event in events]
+    assert [call.request_id for call in making.calls] == ["a", "b", "c"]
 
 
 async def test_tenants_never_share(replicas: Replicas) -> None:

@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, saved
 
-from celeste_image.core.call import Candidate
+from celeste_image.core.call import Candidate, EarlierCall
 from celeste_image.core.card import ModelEvidence, Price
 from celeste_image.core.errors import (
     CelesteError,
@@ -54,7 +55,7 @@ async def test_a_row_is_there_before_the_call_and_has_its_end_after_it(ledger: L
     async def look(_: ImageRequest) -> None:
         assert await ending(ledger) == Ended(CallState.OPEN)
 
-    script = [look, Billed({"credit": 1.5}), saved(), Billed({"credit": 0.5, "image": 2}), saved(1)]
+    script: list[Any] = [look, Billed({"credit": 1.5}), saved(), Billed({"credit": 0.5, "image": 2}), saved(1)]
     events = await run_all(ledger, Fake(*script))
     assert events == script[1:]
     assert await ending(ledger) == Ended(SETTLED, "", True, 2, {"credit": 2.0, "image": 2.0})
@@ -144,3 +145,94 @@ async def test_a_model_that_costs_nothing_has_no_row_and_one_without_a_price_has
     assert nobody_knows.is_paid is None
     await run_all(ledger, Fake(saved()), Candidate(CALL, nobody_knows))
     assert await ending(ledger) == Ended(SETTLED, "", None, 1)
+
+
+def again(candidate: Candidate, *earlier: EarlierCall) -> Candidate:
+    """Returns the candidate of a repeat of a request whose earlier run made some calls."""
+    return replace(candidate, call=replace(CALL, earlier=earlier))
+
+
+BEGUN = EarlierCall("an-entry", CARD.id, range(1))
+DONE = replace(BEGUN, is_settled=True, is_owed=True, has_receipt=True, events=(Billed({"credit": 1}), saved()))
+
+
+async def test_what_an_earlier_run_made_is_given_again_and_not_made(ledger: Ledger) -> None:
+    fake = Fake(saved(1))
+    assert await run_all(ledger, fake, again(PAID, DONE)) == list(DONE.events)
+    assert not fake.asked
+    assert not await ledger.entries("anonymous")
+
+
+@pytest.mark.parametrize("error", [SafetyBlocked("no", metadata=OWED), ProviderFailed("broken", metadata=OWED)])
+async def test_the_last_word_of_a_provider_is_given_again(ledger: Ledger, error: CelesteError) -> None:
+    fake = Fake(saved())
+    refused = replace(DONE, error=error, ticket="job-1")
+    with pytest.raises(type(error)):
+        await run_all(ledger, fake, again(PAID, refused))
+    assert not fake.asked
+
+
+async def test_a_job_of_an_earlier_run_is_resumed(ledger: Ledger) -> None:
+    tickets = []
+
+    async def look(_: ImageRequest) -> None:
+        (entry,) = await ledger.entries("anonymous")
+        tickets.append(entry.call.ticket)
+
+    seen = []
+
+    def run(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
+        seen.append(candidate.ticket)
+        return Fake(look, saved())(request, candidate)
+
+    unsaved = replace(DONE, ticket="job-1", events=(), error=StorageUnavailable("full", metadata=OWED))
+    for earlier in (replace(BEGUN, ticket="job-1"), unsaved):
+        async with aclosing(spending(run, ledger)(REQUEST, again(PAID, earlier))) as events:
+            assert [event async for event in events] == [saved()]
+    assert seen == tickets == ["job-1", "job-1"]
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        BEGUN,
+        replace(DONE, has_receipt=False),
+        replace(BEGUN, images=range(2)),
+        replace(BEGUN, is_settled=True),
+    ],
+    ids=["open", "without-a-receipt", "of-other-images-too", "owed-or-not"],
+)
+async def test_what_nobody_can_know_is_not_repeated(ledger: Ledger, earlier: EarlierCall) -> None:
+    fake = Fake(saved())
+    with pytest.raises(OutcomeUnknown) as caught:
+        await run_all(ledger, fake, again(PAID, earlier))
+    assert caught.value.metadata == {"final": "true", "owed": "unknown", "ledger_entry": "an-entry"}
+    assert not fake.asked
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        replace(BEGUN, is_settled=True, is_owed=False),
+        replace(BEGUN, model="another/model"),
+        replace(BEGUN, images=range(4, 8)),
+    ],
+    ids=["free", "of-another-model", "of-other-images"],
+)
+async def test_the_rest_is_made(ledger: Ledger, earlier: EarlierCall) -> None:
+    assert await run_all(ledger, Fake(saved()), again(PAID, earlier)) == [saved()]
+
+
+async def test_the_last_of_several_calls_counts(ledger: Ledger) -> None:
+    fake = Fake(saved(1))
+    failed = replace(BEGUN, id="1", is_settled=True, is_owed=False)
+    assert await run_all(ledger, fake, again(PAID, failed, DONE)) == list(DONE.events)
+    assert not fake.asked
+
+
+async def test_a_doubt_names_its_entry(ledger: Ledger) -> None:
+    error = OutcomeUnknown("?", metadata={"final": "true"})
+    with pytest.raises(OutcomeUnknown) as caught:
+        await run_all(ledger, Fake(error))
+    (entry,) = await ledger.entries("anonymous")
+    assert caught.value.metadata["ledger_entry"] == entry.id

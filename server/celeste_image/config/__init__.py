@@ -20,6 +20,7 @@ from celeste_image.config.problems import ConfigurationInvalid, Problem, problem
 from celeste_image.config.sections import (
     ImageRule,
     ImageSettings,
+    LedgerSettings,
     LogSettings,
     SafetySettings,
     SandboxSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "Flag",
     "ImageRule",
     "ImageSettings",
+    "LedgerSettings",
     "LogSettings",
     "Problem",
     "SafetySettings",

@@ -34,6 +34,7 @@ __all__ = [
     "AdminSettings",
     "ImageRule",
     "ImageSettings",
+    "LedgerSettings",
     "LogSettings",
     "MetricsSettings",
     "SafetySettings",
@@ -170,6 +171,13 @@ class StoreSettings(Section):
     """Room of the disk, or of `memory_bytes`, that must be free for the server to be ready for new calls."""
     sweep_minutes: Annotated[float, Field(gt=0)] = 10
     """How often expired artifacts, bytes without an owner and idle uploads are removed."""
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: paid calls, and the outcomes of requests."""
+
+    replay_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
+    """How long a repeated `request_id` gets the first outcome; 0 means that no outcome is kept."""
 
 
 class ImageSettings(Section):
@@ -356,6 +364,7 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     cache: CacheSettings = CacheSettings()
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)

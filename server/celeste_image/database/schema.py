@@ -63,15 +63,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE calls ADD COLUMN count INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE calls ADD COLUMN receipt BLOB",
         # A request that a repeat is answered for. `fingerprint` is the digest of its body, `server` the one that works
-        # on it, `outcome` what it came to, as JSON, NULL until then. It is forgotten after `expires`.
+        # on it. `body` is the request as JSON, until its end, and NULL if images are inside it. `outcome` is what it
+        # came to, as JSON, NULL until then. It is forgotten after `expires`.
         """
         CREATE TABLE requests (
             tenant TEXT NOT NULL,
             id TEXT NOT NULL,
+            caller TEXT NOT NULL,
             fingerprint BLOB NOT NULL,
             server TEXT NOT NULL,
             started INTEGER NOT NULL,
             expires INTEGER NOT NULL,
+            body BLOB,
             outcome BLOB,
             PRIMARY KEY (tenant, id)
         ) WITHOUT ROWID

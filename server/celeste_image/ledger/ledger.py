@@ -1,5 +1,6 @@
 """Ledger: writes each paid call before it is sent and after its end, and finds those whose end nobody wrote."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Collection
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from celeste_image.core.caller import Caller
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import Cancelled, CelesteError
 from celeste_image.database import Records, Row, Transaction
 from celeste_image.database.times import from_micros, to_micros
 from celeste_image.ledger.behind import Behind
@@ -82,7 +83,11 @@ class Ledger:
             await db.change(INSERT, owner, call.images.start, len(call.images), new, *told, started)
             return new, False
 
-        name, was_uncertain = await self.records.write(unit)
+        try:
+            name, was_uncertain = await self.records.write(unit)
+        except asyncio.CancelledError:  # the row may be written all the same, and nothing is sent
+            self.end_soon(new, Ended(CallState.SETTLED, Cancelled.reason, owed=False))
+            raise
         self.uncertain -= was_uncertain
         return name
 

@@ -7,7 +7,7 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Results
+from celeste_image.ledger import Ledger, Requests, Results
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.cache import caching
 from celeste_image.pipeline.cache_key import policy_hash
@@ -21,8 +21,9 @@ from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
 from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
+from celeste_image.pipeline.replay import replaying
 from celeste_image.pipeline.retry import RetryPolicy, retrying
-from celeste_image.pipeline.route import routing
+from celeste_image.pipeline.route import may_cost, routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
@@ -46,6 +47,7 @@ class Parts:
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
         ledger: Has each paid call; None for a store without a database.
+        requests: Has the outcome of each request that its caller may repeat; None without a ledger, or without replays.
         results: The cached results; None without a cache.
         policy: Digest of the settings that change results; see `policy_hash`.
         without_cache: Tenants whose results are never cached.
@@ -66,6 +68,7 @@ class Parts:
     images_in: ImagesIn
     store: ArtifactStore
     ledger: Ledger | None
+    requests: Requests | None
     results: Results | None
     policy: bytes
     without_cache: Collection[str]
@@ -89,6 +92,10 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
+    if parts.requests:
+        run = replaying(
+            run, parts.requests, partial(may_cost, registry=parts.registry)
+        )  # a repeated request id gets its first outcome
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images

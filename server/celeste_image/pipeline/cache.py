@@ -77,7 +77,8 @@ def caching(
         mode, tenant = request.options.cache_mode, call.caller.tenant
         if mode is CacheMode.BYPASS:
             CACHE_REQUESTS.add(1, "bypassed")
-        if mode is CacheMode.BYPASS or tenant in except_tenants or call.ticket is not None:
+        goes_on = call.ticket is not None or bool(call.earlier)  # with work that was begun for this very request
+        if mode is CacheMode.BYPASS or tenant in except_tenants or goes_on:
             return run(request, call)
         try:
             cards = cards_for(request, registry)

@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Preview, Progress, Saved
 
-__all__ = ["Flights"]
+__all__ = ["Flights", "Start"]
 
 Start = Callable[[], AsyncGenerator[Event, None]]
+"""Starts some work, and returns its events."""
 
 
 class Flights:
@@ -24,8 +24,7 @@ class Flights:
 
     def __contains__(self, key: Hashable) -> bool:
         """Returns whether work of a key runs."""
-        flight = self._running.get(key)
-        return flight is not None and not flight.is_over
+        return key in self._running
 
     async def join(self, key: Hashable, start: Start) -> AsyncGenerator[Event, None]:
         """Yields the events of the work of a key, and starts the work if it does not run.
@@ -38,24 +37,20 @@ class Flights:
             key: What the work is.
             start: Starts the work.
         """
-        flight = self._running.get(key)
-        if flight is None or flight.is_over:
-            flight = self._running[key] = _Flight(start())
-            flight.task.add_done_callback(partial(self._forget, key, flight))
+        while (flight := self._running.get(key)) and flight.is_left:
+            await asyncio.wait([flight.task])
+        if flight is None:
+            flight = self._running[key] = _Flight(start(), lambda: self._running.pop(key))
         reader = flight.enter()
         try:
             async with aclosing(reader.events()) as events:
                 async for event in events:
                     yield event
         finally:
-            if flight.leave(reader):
-                self._forget(key, flight)  # who comes now starts anew
+            flight.leave(reader)
+            if flight.is_left:
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
-
-    def _forget(self, key: Hashable, flight: "_Flight", _: object = None) -> None:
-        if self._running.get(key) is flight:  # another one may have begun since
-            del self._running[key]
 
 
 class _Reader:
@@ -92,14 +87,18 @@ class _Reader:
 
 
 class _Flight:
-    """Work in a task of its own, and its callers."""
+    """Work in a task of its own, and its callers.
 
-    def __init__(self, work: AsyncGenerator[Event, None]) -> None:
+    Attributes:
+        is_left: Whether all callers have left, so that the work is being stopped.
+    """
+
+    def __init__(self, work: AsyncGenerator[Event, None], end: Callable[[], object]) -> None:
         self._past: list[Event] = []
         self._readers: list[_Reader] = []
         self._first: _Reader | None = None
-        self.is_over = False
-        """Whether the work has ended: nobody may enter any more."""
+        self._end = end
+        self.is_left = False
         self.task = asyncio.create_task(self._run(work))
 
     def enter(self) -> _Reader:
@@ -109,11 +108,11 @@ class _Flight:
         self._first = self._first or reader
         return reader
 
-    def leave(self, reader: _Reader) -> bool:
-        """Removes a caller; returns whether it was the last one and the work still runs."""
+    def leave(self, reader: _Reader) -> None:
+        """Removes a caller."""
         self._readers.remove(reader)
         reader.reads.set()
-        return not self._readers and not self.task.done()
+        self.is_left = not self._readers and not self.task.done()
 
     async def _run(self, work: AsyncGenerator[Event, None]) -> None:
         error: BaseException | None = None
@@ -126,7 +125,7 @@ class _Flight:
             if not isinstance(raised, Exception):
                 raise
         finally:
-            self.is_over = True
+            self._end()  # nobody enters from now on
             for index, reader in enumerate(self._readers):
                 reader.end(_copy(error) if index else error)
 

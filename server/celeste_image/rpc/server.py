@@ -15,8 +15,9 @@ from grpc_health.v1 import health, health_pb2_grpc
 from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.ledger import Ledger
+from celeste_image.ledger import Ledger, Requests
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
+from celeste_image.pipeline.resume import resume_lost
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.health import Health
@@ -106,8 +107,10 @@ class Server:
             await _recover(self._app.ledger)
         await self.health.begin()
         await self._server.start()
-        sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60)
+        sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60, self._app.requests)
         self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
+        if self._app.requests:
+            self._tasks.append(asyncio.create_task(_resume(self._app, self._app.requests)))
         for name, breaker in self._app.breakers.items():
             breaker.changed = partial(self.health.note_pause, name)
         return bound
@@ -202,12 +205,25 @@ async def _recover(ledger: Ledger) -> None:
         log.error("paid calls not looked for", error=f"{type(error).__name__}: {error}")
 
 
-async def sweep_always(store: ArtifactStore, every_seconds: float) -> None:
-    """Removes expired entries of the store periodically. Logs a failure and retries at the next interval."""
+async def _resume(app: App, requests: Requests) -> None:
+    """Goes on with the requests of dead servers that a provider has jobs for."""
+    try:
+        await resume_lost(app.run, requests, app.settings.server.call_seconds)
+    except CelesteError as error:
+        log.error("requests not resumed", reason=error.reason)
+
+
+async def sweep_always(store: ArtifactStore, every_seconds: float, requests: Requests | None = None) -> None:
+    """Removes expired entries of the store and expired outcomes periodically.
+
+    Logs a failure and retries at the next interval.
+    """
     while True:
         await asyncio.sleep(every_seconds)
         try:
             records, blobs, uploads = await store.sweep(every_seconds)
+            if requests:
+                await requests.sweep()
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:
@@ -227,5 +243,6 @@ def _info(app: App) -> model_service_pb2.GetServerInfoResponse:
             image_pixels=limits.max_pixels,
             image_side=limits.max_side,
             media_types=IMAGE_TYPES,
+            replay_time=app.requests.window if app.requests else None,
         ),
     )
