@@ -42,7 +42,7 @@ from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.metadata import MetadataDefaults
 from celeste_image.providers.registry import Registry
 
-REGISTRY = Registry({"fake": FakeProvider()})
+REGISTRY = Registry({"fake": FakeProvider()})  # type: ignore[dict-item]
 REQUEST = Generate(prompt="a fox", model="fake/one")
 ANN, BEN = Caller("ann", "ann"), Caller("ben", "ben")
 MADE, CACHED = ResultSource.MADE, ResultSource.CACHED
