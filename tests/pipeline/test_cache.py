@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.support.fake_provider import PAINTER, PLAIN, FakeProvider
+from tests.support.fake_provider import FakeProvider
 from tests.support.replicas import Replica, Replicas
 from tests.support.waiting import until
 
-from celeste_image.config import SafetySettings
 from celeste_image.core.analysis import Analysis, ImageContent, LeftOutFinding
 from celeste_image.core.call import Call, EarlierCall
 from celeste_image.core.caller import Caller
-from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, DeadlineExceeded, NotAnImage, ProviderFailed
 from celeste_image.core.events import (
     Analyzed,
@@ -37,9 +35,7 @@ from celeste_image.core.request import CacheMode, Generate, ImageRequest, Reques
 from celeste_image.core.result import ImageOutput, OperationResult, ResultSource
 from celeste_image.core.safety import SafetyAction, SafetyStage, SafetyVerdict
 from celeste_image.pipeline.cache import caching
-from celeste_image.pipeline.cache_key import cache_key, policy_hash
 from celeste_image.pipeline.complete import completing
-from celeste_image.pipeline.metadata import MetadataDefaults
 from celeste_image.providers.registry import Registry
 
 REGISTRY = Registry({"fake": FakeProvider()})  # type: ignore[dict-item]
@@ -395,41 +391,3 @@ async def test_one_who_joins_gets_the_progress_and_then_the_result(replicas: Rep
     assert [type(event) for event in await first] == [Started, Progress, Saved]
     kinds = [type(event) for event in await second if not isinstance(event, Progress)]
     assert kinds == [Reused, Started, Saved]
-
-
-def key(request: ImageRequest = REQUEST, tenant: str = "ann", cards: tuple[ModelCard, ...] = (PAINTER,)) -> bytes:
-    return cache_key(tenant, request, cards, b"policy")
-
-
-def test_the_key_depends_on_all_that_a_result_depends_on() -> None:
-    keys = [
-        key(),
-        key(tenant="ben"),
-        key(replace(REQUEST, prompt="a dog")),
-        key(cards=(PLAIN,)),
-        key(cards=(PAINTER, PLAIN)),
-        key(cards=(PLAIN, PAINTER)),
-        key(cards=(replace(PAINTER, checked_on="2026-12-01"),)),
-        key(cards=(replace(PAINTER, wire_id="painter-2"),)),
-        cache_key("ann", REQUEST, (PAINTER,), b"another policy"),
-    ]
-    assert len(set(keys)) == len(keys)
-    assert {len(each) for each in keys} == {32}
-    assert key() == key(replace(REQUEST, options=RequestOptions(labels={"a": "b"})))
-
-
-def test_the_policy_is_the_safety_settings_and_the_metadata() -> None:
-    def policy(metadata: MetadataDefaults | None = None, **safety: Any) -> bytes:
-        return policy_hash(SafetySettings(**safety), metadata or MetadataDefaults())
-
-    policies = [
-        policy(),
-        policy(outputs={"explicit": "block"}),
-        policy(outputs={"explicit": "blur"}),
-        policy(outputs={"explicit": {"action": "block", "threshold": 0.5}}),
-        policy(on_error="flag"),
-        policy(MetadataDefaults(embed_recipe=True)),
-        policy(MetadataDefaults(software="Celeste 2")),
-    ]
-    assert len(set(policies)) == len(policies)
-    assert policy() == policy()
