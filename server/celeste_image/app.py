@@ -5,12 +5,9 @@ import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import structlog
 
@@ -18,10 +15,8 @@ from celeste_image.admission import UNLIMITED, Breaker, Budget, ByteBudget
 from celeste_image.callers import Callers
 from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
-    CacheSettings,
     ConfigurationInvalid,
     ImageSettings,
-    LedgerSettings,
     Problem,
     Settings,
     StoreSettings,
@@ -30,7 +25,7 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.database import SqliteRecords, version_warning
+from celeste_image.databases import OpenDatabase, folder_of, open_database
 from celeste_image.gauges import (
     watch_budgets,
     watch_cache,
@@ -44,7 +39,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Owner, Requests, Results
+from celeste_image.ledger import Ledger
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -65,10 +60,15 @@ from celeste_image.telemetry.tracing import Tracer
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
 
-__all__ = ["App", "build_app", "check_store", "open_certificates", "open_decoders", "open_tools", "open_uris"]
-
-SERVERS = "servers"
-"""Folder in a store's folder with a locked file of each running server."""
+__all__ = [
+    "App",
+    "build_app",
+    "check_store",
+    "open_certificates",
+    "open_decoders",
+    "open_tools",
+    "open_uris",
+]
 
 store_log = structlog.get_logger("celeste_image.store")
 
@@ -82,9 +82,7 @@ class App:
         registry: The providers and models.
         run: The pipeline.
         store: The artifacts.
-        ledger: The paid calls; None for a store without a database.
-        requests: The requests that may be repeated; None if no outcomes are kept.
-        results: The cached results; None without a cache.
+        database: The database, with the ledger of paid calls.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -103,9 +101,7 @@ class App:
     registry: Registry
     run: Run
     store: ArtifactStore
-    ledger: Ledger | None
-    requests: Requests | None
-    results: Results | None
+    database: OpenDatabase
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -123,6 +119,11 @@ class App:
     def is_observed(self) -> bool:
         """Whether traces or metrics are on. If not, calls pass no step of theirs."""
         return self.tracer is not None or is_recording()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The paid calls."""
+        return self.database.ledger
 
     def held_bytes(self) -> int:
         """Returns how many bytes calls hold now."""
@@ -178,9 +179,7 @@ def build_app(
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
-    ledger = _open_ledger(store, closing)
-    requests = _open_requests(settings.ledger, ledger, closing)
-    results = _open_results(settings.cache, ledger, closing)
+    database = open_database(settings, store.backend, tools.environment, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -193,10 +192,9 @@ def build_app(
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
-        if ledger:
-            closing.callback(watch_ledger(ledger))
-        if results:
-            closing.callback(watch_cache(results))
+        closing.callback(watch_ledger(database.ledger))
+        if database.results:
+            closing.callback(watch_cache(database.results))
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
@@ -208,9 +206,9 @@ def build_app(
         breakers=breakers,
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
-        ledger=ledger,
-        requests=requests,
-        results=results,
+        ledger=database.ledger,
+        requests=database.requests,
+        results=database.results,
         policy=policy_hash(settings.safety, metadata),
         without_cache=frozenset(settings.cache.except_tenants),
         memory=budget,
@@ -228,9 +226,7 @@ def build_app(
         registry=registry,
         run=build_pipeline(parts),
         store=store,
-        ledger=ledger,
-        requests=requests,
-        results=results,
+        database=database,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -277,55 +273,11 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: M
         )
     except OSError as error:
         place = Path(error.filename or url)
-        of_spool = settings.spool and settings.spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        of_spool = settings.spool and settings.spool.is_relative_to(place) and not folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
-
-
-def _open_ledger(store: ArtifactStore, closing: AsyncExitStack) -> Ledger | None:
-    """Returns the ledger, in the database of the store; None if the store has none.
-
-    Raises:
-        ValueError: The folder of the servers can't be made.
-    """
-    backend = store.backend
-    if backend.folder is None:
-        return None
-    if warning := version_warning():
-        store_log.info("sqlite", warning=warning)
-    folder = backend.folder / SERVERS
-    try:
-        ledger = Ledger(SqliteRecords(backend), Owner(folder))
-    except OSError as error:
-        raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
-    closing.push_async_callback(ledger.close)  # before the store
-    return ledger
-
-
-def _open_requests(settings: LedgerSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Requests | None:
-    """Returns the requests that may be repeated; None if no outcomes are kept."""
-    if ledger is None or not settings.replay_hours:
-        return None
-    requests = Requests(ledger.records, ledger.owner, timedelta(hours=settings.replay_hours))
-    closing.push_async_callback(requests.close)  # before the ledger
-    return requests
-
-
-def _open_results(settings: CacheSettings, ledger: Ledger | None, closing: AsyncExitStack) -> Results | None:
-    """Returns the cached results; None without a cache. The settings say that it has a database."""
-    if ledger is None or not settings.enabled:
-        return None
-    results = Results(
-        ledger.records,
-        ledger.owner,
-        lifetime=timedelta(hours=settings.hours),
-        most_bytes=settings.bytes,
-        memory_bytes=settings.memory_bytes,
-    )
-    closing.push_async_callback(results.close)  # before the ledger
-    return results
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:
@@ -367,7 +319,7 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
     if not url:
         why = "there is no home folder"
     elif url == default_store():
-        why = unwritable(_folder_of(url)) or unwritable(_folder_of(url) / "uploads")
+        why = unwritable(folder_of(url)) or unwritable(folder_of(url) / "uploads")
     if why:
         url = temporary("store").as_uri()
         store_log.warning(
@@ -377,7 +329,7 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
         )
     spool = settings.spool
     if spool is None and url.startswith("file:"):
-        spool = _folder_of(url) / "uploads"
+        spool = folder_of(url) / "uploads"
     elif spool is None and url.startswith("s3:"):
         spool = temporary("uploads")
     if url.startswith("s3:"):
@@ -386,10 +338,6 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
             spool=str(spool),
         )
     return url, spool
-
-
-def _folder_of(url: str) -> Path:
-    return Path(url2pathname(urlsplit(url).path))
 
 
 def open_certificates(settings: Settings) -> CertificateFiles | None:

@@ -17,7 +17,7 @@ from celeste_image.core.errors import OutcomeUnknown
 from celeste_image.database import SqliteRecords
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.emulate.server import Emulator
-from celeste_image.ledger import CallState, Ended, Ledger, LedgerEntry, Owner
+from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, LedgerEntry
 from celeste_image.store.open import open_backend
 from celeste_image.v1 import GenerateRequest, ImageServiceStub, OperationResult
 from celeste_image.wire.status import error_from_trailers
@@ -68,7 +68,7 @@ class Served:
     async def entries(self) -> list[LedgerEntry]:
         """Returns the rows, as another process reads them."""
         backend = open_backend(self.store.as_uri(), {})
-        ledger = Ledger(SqliteRecords(backend), Owner(self.store / "servers"))
+        ledger = Ledger(SqliteRecords(backend), FileOwner(self.store / "servers"))
         try:
             return await ledger.entries("anonymous")
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.support.fake_provider import saved
-from tests.support.replicas import Replicas
+from tests.support.replicas import Replicas, replicas_on
 from tests.support.waiting import until
 
 from celeste_image.core.errors import StorageUnavailable
@@ -25,11 +25,10 @@ def result(size: int = 1000, **facts: Any) -> CachedResult:
     return CachedResult(EVENTS, **given | facts)
 
 
-@pytest.fixture
-async def replicas(tmp_path: Path) -> AsyncGenerator[Replicas, None]:
-    made = Replicas(tmp_path)
-    yield made
-    await made.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Replicas, None]:
+    async with replicas_on(request.param, tmp_path, lambda: request.getfixturevalue("postgres")) as made:
+        yield made
 
 
 async def has(results: Results, key: bytes, tenant: str = "ann") -> bool:
@@ -37,7 +36,7 @@ async def has(results: Results, key: bytes, tenant: str = "ann") -> bool:
 
 
 async def test_a_result_is_found_by_its_tenant_on_each_server(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     assert not await has(one, KEY)
     await one.put("ann", KEY, result())
     for results in (one, other, one, other):
@@ -49,7 +48,7 @@ async def test_a_result_is_found_by_its_tenant_on_each_server(replicas: Replicas
 
 
 async def test_bytes_of_images_are_not_kept(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     image = saved()
     await one.put("ann", KEY, CachedResult([Saved(image.image, b"bytes")], "fake/one", "fake", "a-request"))
     found = await other.find("ann", KEY)
@@ -58,7 +57,7 @@ async def test_bytes_of_images_are_not_kept(replicas: Replicas) -> None:
 
 
 async def test_a_result_is_forgotten_after_its_lifetime(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     await one.put("ann", KEY, result())
     replicas.now += timedelta(minutes=59)
     assert await has(one, KEY) and await has(other, KEY)
@@ -70,7 +69,7 @@ async def test_a_result_is_forgotten_after_its_lifetime(replicas: Replicas) -> N
 
 
 async def test_a_new_result_replaces_the_old_one_in_the_memory_of_each_server(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     await one.put("ann", KEY, result())
     assert await has(other, KEY)
     before = one.size_bytes
@@ -83,17 +82,17 @@ async def test_a_new_result_replaces_the_old_one_in_the_memory_of_each_server(re
 
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 20])
 async def test_it_works_with_and_without_memory(replicas: Replicas, memory_bytes: int) -> None:
-    results = replicas.start(memory_bytes=memory_bytes).results
+    results = (await replicas.start(memory_bytes=memory_bytes)).results
     await results.put("ann", KEY, result())
     assert await has(results, KEY)
     assert bool(results.memory_bytes) == bool(memory_bytes)
-    await clear(replicas.start().records, Chosen())
+    await clear((await replicas.start()).records, Chosen())
     assert not await has(results, KEY), "it was cleared by another server, and nobody gets it from then on"
     assert results.memory_bytes == 0
 
 
 async def test_memory_has_a_budget(replicas: Replicas) -> None:
-    results = replicas.start(memory_bytes=20_000).results
+    results = (await replicas.start(memory_bytes=20_000)).results
     for number in range(50):
         await results.put("ann", b"%d" % number, result())
         assert results.memory_bytes <= 20_000
@@ -102,7 +101,7 @@ async def test_memory_has_a_budget(replicas: Replicas) -> None:
 
 
 async def test_the_least_recently_used_results_leave_a_full_cache(replicas: Replicas) -> None:
-    results = replicas.start(most_bytes=10_000).results
+    results = (await replicas.start(most_bytes=10_000)).results
     for number in range(4):
         replicas.now += timedelta(minutes=2)
         await results.put("ann", b"%d" % number, result(1900))
@@ -112,20 +111,20 @@ async def test_the_least_recently_used_results_leave_a_full_cache(replicas: Repl
     await results.put("ann", b"4", result(1900))
     assert [await has(results, b"%d" % number) for number in range(5)] == [True, False, True, True, True]
     assert results.size_bytes <= 10_000
-    sizes = await count_by_model(replicas.start().records)
+    sizes = await count_by_model((await replicas.start()).records)
     assert [(each.results, each.size_bytes) for each in sizes] == [(4, results.size_bytes)]
 
 
 async def test_a_result_above_the_budget_is_not_kept_and_ends_its_flight(replicas: Replicas) -> None:
-    results = replicas.start(most_bytes=10_000).results
+    results = (await replicas.start(most_bytes=10_000)).results
     flight = await results.claim("ann", KEY)
     await results.put("ann", KEY, result(10_001), flight)
     assert not await has(results, KEY)
-    assert await replicas.start().results.claim("ann", KEY)
+    assert await (await replicas.start()).results.claim("ann", KEY)
 
 
 async def test_one_server_makes_a_result_and_the_others_find_it(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     flight = await one.claim("ann", KEY)
     assert flight
     assert not await other.claim("ann", KEY)
@@ -137,7 +136,7 @@ async def test_one_server_makes_a_result_and_the_others_find_it(replicas: Replic
 
 
 async def test_a_flight_that_failed_is_the_next_servers(replicas: Replicas) -> None:
-    one, other = replicas.start().results, replicas.start().results
+    one, other = (await replicas.start()).results, (await replicas.start()).results
     flight = await one.claim("ann", KEY)
     await one.release("ann", KEY, flight)
     assert await other.claim("ann", KEY)
@@ -146,18 +145,18 @@ async def test_a_flight_that_failed_is_the_next_servers(replicas: Replicas) -> N
 
 
 async def test_the_flight_of_a_dead_server_is_taken_over_once(replicas: Replicas) -> None:
-    dead, *others = replicas.start(), replicas.start(), replicas.start()
+    dead, *others = await replicas.start(), await replicas.start(), await replicas.start()
     assert await dead.results.claim("ann", KEY)
     assert not await others[0].results.claim("ann", KEY)
-    dead.die()
+    await dead.die()
     assert [bool(await each.results.claim("ann", KEY)) for each in others] == [True, False]
 
 
 async def test_flights_of_dead_servers_are_removed(replicas: Replicas) -> None:
-    dead, running = replicas.start(), replicas.start()
+    dead, running = await replicas.start(), await replicas.start()
     assert await dead.results.claim("ann", KEY)
     assert await running.results.claim("ann", OTHER)
-    dead.die()
+    await dead.die()
     await running.results.make_room()
     rows = await running.records.read(lambda db: db.rows("SELECT key FROM flights"))
     assert rows == [(OTHER,)]
@@ -170,7 +169,7 @@ async def test_a_flight_ends_once_the_database_is_back(replicas: Replicas) -> No
         pauses.append(seconds)
         one.is_away = len(pauses) < 3
 
-    one, other = replicas.start(sleep=sleep), replicas.start()
+    one, other = await replicas.start(sleep=sleep), await replicas.start()
     flight = await one.results.claim("ann", KEY)
     one.is_away = True
     with capture_logs() as logs:
@@ -182,7 +181,7 @@ async def test_a_flight_ends_once_the_database_is_back(replicas: Replicas) -> No
 
 
 async def test_a_claim_whose_outcome_is_not_known_is_given_back(replicas: Replicas) -> None:
-    one, other = replicas.start(), replicas.start()
+    one, other = await replicas.start(), await replicas.start()
     one.is_away = True
     with pytest.raises(StorageUnavailable):
         await one.results.claim("ann", KEY)
@@ -192,7 +191,7 @@ async def test_a_claim_whose_outcome_is_not_known_is_given_back(replicas: Replic
 
 
 async def test_a_damaged_row_is_a_miss_and_removed(replicas: Replicas) -> None:
-    one, other = replicas.start(), replicas.start()
+    one, other = await replicas.start(), await replicas.start()
     await one.results.put("ann", KEY, result())
     await one.records.write(lambda db: db.change("UPDATE results SET outcome = $1", b"{"))
     with capture_logs() as logs:
@@ -202,7 +201,7 @@ async def test_a_damaged_row_is_a_miss_and_removed(replicas: Replicas) -> None:
 
 
 async def stocked(replicas: Replicas) -> Results:
-    results = replicas.start().results
+    results = (await replicas.start()).results
     await results.put("ann", b"1", result(request_id="r-1", tags={"project": "fox"}))
     await results.put("ann", b"2", result(request_id="r-2", model="fake/two", tags={"project": "fox", "by": "me"}))
     await results.put("ann", b"3", result(model="other/three", provider="other", tags={"project": 'a "fox"'}))
@@ -226,7 +225,7 @@ async def stocked(replicas: Replicas) -> Results:
     ],
 )
 async def test_clearing(replicas: Replicas, chosen: Chosen, left: list[str]) -> None:
-    results, records = await stocked(replicas), replicas.start().records
+    results, records = await stocked(replicas), (await replicas.start()).records
 
     async def found() -> list[str]:
         names = [(tenant, key) for tenant in ("ann", "ben") for key in (b"1", b"2", b"3")]
@@ -240,7 +239,7 @@ async def test_clearing(replicas: Replicas, chosen: Chosen, left: list[str]) -> 
 
 
 async def test_more_results_than_one_page_are_cleared(replicas: Replicas) -> None:
-    replica = replicas.start(most_bytes=1 << 30)
+    replica = await replicas.start(most_bytes=1 << 30)
     insert = """
         INSERT INTO results SELECT tenant, key || $1, version, outcome, model, provider, request_id, tags, bytes,
             created, expires, used FROM results
@@ -256,13 +255,13 @@ async def test_more_results_than_one_page_are_cleared(replicas: Replicas) -> Non
 
 async def test_results_are_counted_by_tenant_and_model(replicas: Replicas) -> None:
     await stocked(replicas)
-    counted = await count_by_model(replicas.start().records)
+    counted = await count_by_model((await replicas.start()).records)
     assert [(each.tenant, each.model, each.results) for each in counted] == [
         ("ann", "fake/one", 1),
         ("ann", "fake/two", 1),
         ("ann", "other/three", 1),
         ("ben", "fake/one", 1),
     ]
-    (of_ben,) = await count_by_model(replicas.start().records, "ben")
+    (of_ben,) = await count_by_model((await replicas.start()).records, "ben")
     assert isinstance(of_ben, ModelResults)
     assert of_ben.size_bytes > 1000

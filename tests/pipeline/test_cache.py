@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.support.fake_provider import FakeProvider
-from tests.support.replicas import Replica, Replicas
+from tests.support.replicas import Replica, Replicas, replicas_on
 from tests.support.waiting import until
 
 from celeste_image.core.analysis import Analysis, ImageContent, LeftOutFinding
@@ -110,15 +110,14 @@ def with_mode(mode: CacheMode) -> ImageRequest:
     return replace(REQUEST, options=RequestOptions(cache_mode=mode))
 
 
-@pytest.fixture
-async def replicas(tmp_path: Path) -> AsyncGenerator[Replicas, None]:
-    made = Replicas(tmp_path)
-    yield made
-    await made.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Replicas, None]:
+    async with replicas_on(request.param, tmp_path, lambda: request.getfixturevalue("postgres")) as made:
+        yield made
 
 
 async def test_an_equal_request_gets_the_first_result(replicas: Replicas) -> None:
-    making, one, other = Making(), replicas.start(), replicas.start()
+    making, one, other = Making(), await replicas.start(), await replicas.start()
     first = await ask(road(one, making))
     assert first.source is MADE
     for run in (road(one, making), road(other, making)):
@@ -141,7 +140,7 @@ async def test_an_equal_request_gets_the_first_result(replicas: Replicas) -> Non
     ],
 )
 async def test_another_request_is_made(replicas: Replicas, other: ImageRequest) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making)
     await ask(run)
     assert (await ask(run, other)).source is MADE
@@ -149,14 +148,14 @@ async def test_another_request_is_made(replicas: Replicas, other: ImageRequest) 
 
 
 async def test_labels_and_the_limit_of_bytes_make_no_other_request(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     await ask(road(replica, making))
     options = RequestOptions(labels={"project": "fox"}, inline_limit_bytes=0)
     assert (await ask(road(replica, making), replace(REQUEST, options=options))).source is CACHED
 
 
 async def test_a_request_that_goes_on_with_its_earlier_calls_is_no_other_ones(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = caching(making.on(replica), replica.results, REGISTRY, replica.store, b"policy")
     for call in (
         Call("a", ANN),
@@ -169,7 +168,7 @@ async def test_a_request_that_goes_on_with_its_earlier_calls_is_no_other_ones(re
 
 
 async def test_tenants_never_share(replicas: Replicas) -> None:
-    making, replica = Making(waits=True), replicas.start()
+    making, replica = Making(waits=True), await replicas.start()
     run = road(replica, making)
     tasks = [asyncio.create_task(ask(run, caller=caller)) for caller in (ANN, BEN)]
     await until(lambda: len(making.calls) == 2)
@@ -179,7 +178,7 @@ async def test_tenants_never_share(replicas: Replicas) -> None:
 
 
 async def test_a_tenant_may_be_left_out(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making, except_tenants=["ben"])
     for caller in (ANN, ANN, BEN, BEN):
         await ask(run, caller=caller)
@@ -187,7 +186,7 @@ async def test_a_tenant_may_be_left_out(replicas: Replicas) -> None:
 
 
 async def test_modes(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making)
     bypassed = await ask(run, with_mode(CacheMode.BYPASS))
     first = await ask(run)
@@ -200,7 +199,7 @@ async def test_modes(replicas: Replicas) -> None:
 
 
 async def test_a_hundred_equal_requests_on_two_servers_are_made_once(replicas: Replicas) -> None:
-    making, servers = Making(waits=True), [replicas.start(), replicas.start()]
+    making, servers = Making(waits=True), [await replicas.start(), await replicas.start()]
     runs = [road(server, making) for server in servers]
     tasks = [asyncio.create_task(ask(runs[number % 2])) for number in range(100)]
     await until(lambda: making.calls)
@@ -212,7 +211,7 @@ async def test_a_hundred_equal_requests_on_two_servers_are_made_once(replicas: R
 
 
 async def test_the_work_goes_on_for_the_others_when_the_first_leaves(replicas: Replicas) -> None:
-    making, one, other = Making(waits=True), replicas.start(), replicas.start()
+    making, one, other = Making(waits=True), await replicas.start(), await replicas.start()
     run = road(one, making)
     first = asyncio.create_task(ask(run))
     await until(lambda: making.calls)
@@ -226,7 +225,7 @@ async def test_the_work_goes_on_for_the_others_when_the_first_leaves(replicas: R
 
 
 async def test_the_last_one_who_leaves_stops_the_work_and_the_next_one_begins_anew(replicas: Replicas) -> None:
-    making, one, other = Making(waits=True), replicas.start(), replicas.start()
+    making, one, other = Making(waits=True), await replicas.start(), await replicas.start()
     run = road(one, making)
     tasks = [asyncio.create_task(ask(run)) for _ in range(3)]
     await until(lambda: making.calls)
@@ -239,7 +238,10 @@ async def test_the_last_one_who_leaves_stops_the_work_and_the_next_one_begins_an
 
 
 async def test_callers_of_one_server_share_an_error_and_those_of_another_begin_anew(replicas: Replicas) -> None:
-    making, servers = Making(waits=True, error=lambda: ProviderFailed("broken")), [replicas.start(), replicas.start()]
+    making, servers = (
+        Making(waits=True, error=lambda: ProviderFailed("broken")),
+        [await replicas.start(), await replicas.start()],
+    )
     runs = [road(server, making) for server in servers]
     tasks = [asyncio.create_task(ask(run)) for run in runs for _ in range(3)]
     await until(lambda: making.calls)
@@ -253,11 +255,11 @@ async def test_callers_of_one_server_share_an_error_and_those_of_another_begin_a
 
 
 async def test_another_server_takes_over_the_work_of_one_that_was_killed(replicas: Replicas) -> None:
-    making, dead, *others = Making(waits=True), replicas.start(), replicas.start(), replicas.start()
+    making, dead, *others = Making(waits=True), await replicas.start(), await replicas.start(), await replicas.start()
     lost = asyncio.create_task(ask(road(dead, making)))
     await until(lambda: making.calls)
     waiting = [asyncio.create_task(ask(road(other, making))) for other in others]
-    dead.die()
+    await dead.die()
     dead.is_away = True
     await until(lambda: len(making.calls) == 2)
     making.may_end.set()
@@ -268,7 +270,7 @@ async def test_another_server_takes_over_the_work_of_one_that_was_killed(replica
 
 
 async def test_one_who_waits_leaves_at_its_own_deadline(replicas: Replicas) -> None:
-    making, one, other = Making(waits=True), replicas.start(), replicas.start()
+    making, one, other = Making(waits=True), await replicas.start(), await replicas.start()
     run = road(one, making)
     first = asyncio.create_task(ask(run))
     await until(lambda: making.calls)
@@ -281,7 +283,7 @@ async def test_one_who_waits_leaves_at_its_own_deadline(replicas: Replicas) -> N
 
 
 async def test_one_with_a_later_deadline_begins_anew_after_the_first_ones(replicas: Replicas) -> None:
-    making, replica = Making(waits=True), replicas.start()
+    making, replica = Making(waits=True), await replicas.start()
     making.error = lambda: DeadlineExceeded("too late") if len(making.calls) == 1 else None
     run = road(replica, making)
     first = asyncio.create_task(ask(run))
@@ -297,7 +299,7 @@ async def test_one_with_a_later_deadline_begins_anew_after_the_first_ones(replic
 
 
 async def test_a_result_whose_image_is_gone_is_made_again(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making)
     first = await ask(run)
     await replica.store.delete("ann", first.images[0].artifact)
@@ -308,7 +310,7 @@ async def test_a_result_whose_image_is_gone_is_made_again(replicas: Replicas) ->
 
 
 async def test_a_result_is_made_again_after_its_lifetime(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making)
     await ask(run)
     replicas.now += timedelta(hours=2)
@@ -332,7 +334,7 @@ LEFT_OUT = Analysis(content=ImageContent(left_out=(LeftOutFinding("texts", "no p
 async def test_a_result_that_lacks_something_or_comes_from_a_fallback_is_not_stored(
     replicas: Replicas, event: Event
 ) -> None:
-    making, one, other = Making(event), replicas.start(), replicas.start()
+    making, one, other = Making(event), await replicas.start(), await replicas.start()
     for replica in (one, one, other):
         assert (await ask(road(replica, making))).source is MADE
     assert len(making.calls) == 3
@@ -340,20 +342,20 @@ async def test_a_result_that_lacks_something_or_comes_from_a_fallback_is_not_sto
 
 async def test_a_verdict_and_a_whole_analysis_are_stored(replicas: Replicas) -> None:
     verdict = replace(FAILED_CHECK, category="explicit", message="", score=0.9)
-    making, replica = Making(SafetyJudged(verdict), Analyzed(Analysis(content=ImageContent()))), replicas.start()
+    making, replica = Making(SafetyJudged(verdict), Analyzed(Analysis(content=ImageContent()))), await replicas.start()
     first = await ask(road(replica, making))
     assert await ask(road(replica, making)) == replace(first, source=CACHED)
     assert first.safety == (verdict,)
 
 
 async def test_a_change_of_the_policy_begins_anew(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     await ask(road(replica, making, b"policy"))
     assert (await ask(road(replica, making, b"another policy"))).source is MADE
 
 
 async def test_a_database_that_is_away_costs_no_request(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = road(replica, making)
     replica.is_away = True
     with capture_logs() as logs:
@@ -367,7 +369,7 @@ async def test_a_database_that_is_away_costs_no_request(replicas: Replicas) -> N
 
 
 async def test_one_who_reads_slowly_or_no_further_leaves_nothing_behind(replicas: Replicas) -> None:
-    making, replica = Making(), replicas.start()
+    making, replica = Making(), await replicas.start()
     run = caching(making.on(replica), replica.results, REGISTRY, replica.store, b"policy")
     async with aclosing(run(REQUEST, Call("a-call", ANN))) as events:
         assert isinstance(await anext(events), Started)
@@ -376,7 +378,7 @@ async def test_one_who_reads_slowly_or_no_further_leaves_nothing_behind(replicas
 
 
 async def test_one_who_joins_gets_the_progress_and_then_the_result(replicas: Replicas) -> None:
-    making, replica = Making(waits=True), replicas.start()
+    making, replica = Making(waits=True), await replicas.start()
     run = caching(making.on(replica), replica.results, REGISTRY, replica.store, b"policy")
 
     async def events() -> list[Event]:

@@ -26,7 +26,7 @@ from celeste_image.core.events import Event, Progress, Reused, Run, Started
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
 from celeste_image.database import SqliteRecords
-from celeste_image.ledger import CallState, Ended, Ledger, Outcome, Owner, PaidCall, Requests
+from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, Outcome, PaidCall, Requests
 from celeste_image.pipeline import replay
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
@@ -68,17 +68,18 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.backends: list[Backend] = []
-        self.owners: list[Owner] = []
+        self.owners: list[FileOwner] = []
         self.now = datetime(2026, 12, 1, tzinfo=UTC)
 
     def start(self) -> Requests:
-        backend, owner = open_backend((self._folder / "store").as_uri(), {}), Owner(self._folder / "store" / "servers")
+        folder = self._folder / "store"
+        backend, owner = open_backend(folder.as_uri(), {}), FileOwner(folder / "servers")
         self.backends.append(backend)
         self.owners.append(owner)
         return Requests(SqliteRecords(backend), owner, timedelta(hours=24), lambda: self.now)
 
-    def kill(self, index: int) -> None:
-        self.owners[index].close()
+    async def kill(self, index: int) -> None:
+        await self.owners[index].close()
 
     def ledger(self, index: int) -> Ledger:
         return Ledger(SqliteRecords(self.backends[index]), self.owners[index])
@@ -184,7 +185,7 @@ async def test_a_repeat_goes_on_where_the_first_was_lost(servers: Servers, is_ki
     name = await servers.ledger(0).open(paid)
     await servers.ledger(0).submitted(name, "job-1")
     if is_killed:
-        servers.kill(0)
+        await servers.kill(0)
     else:
         first.cancel()
         await asyncio.wait([first])

@@ -23,7 +23,7 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Billed, Event, Submitted
 from celeste_image.core.request import ImageRequest
 from celeste_image.database import SqliteRecords
-from celeste_image.ledger import CallState, Ended, Ledger, Owner
+from celeste_image.ledger import CallState, Ended, FileOwner, Ledger
 from celeste_image.pipeline.spend import spending
 from celeste_image.store.open import DATABASE, open_backend
 
@@ -36,7 +36,7 @@ SETTLED, UNCERTAIN = CallState.SETTLED, CallState.UNCERTAIN
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncGenerator[Ledger, None]:
     backend = open_backend((tmp_path / "store").as_uri(), {})
-    yield Ledger(SqliteRecords(backend), Owner(tmp_path / "store" / "servers"))
+    yield Ledger(SqliteRecords(backend), FileOwner(tmp_path / "store" / "servers"))
     await backend.close()
 
 

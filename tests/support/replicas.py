@@ -1,13 +1,16 @@
-"""Servers that share a folder store, each with its own ledger of results, for tests without processes."""
+"""Servers that share a store and a database, each with its own cached results, for tests without processes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.postgres import Postgres
+
 from celeste_image.core.errors import StorageUnavailable
-from celeste_image.database import Records, SqliteRecords, Unit
-from celeste_image.ledger import Owner, Results
+from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, Unit
+from celeste_image.ledger import FileOwner, LockOwner, Owner, Results
 from celeste_image.store import ArtifactStore, open_store
 
 T = TypeVar("T")
@@ -23,34 +26,72 @@ class Replica:
 
     def __init__(self, replicas: "Replicas", **settings: Any) -> None:
         self.store: ArtifactStore = open_store(replicas.folder.as_uri(), replicas.folder / "uploads")
-        self.owner = Owner(replicas.folder / "servers")
         self.is_away = False
-        self.records: Records = _Breakable(SqliteRecords(self.store.backend), self)
+        self.owner: Owner = FileOwner(replicas.folder / "servers")
+        rows: Records = SqliteRecords(self.store.backend)
+        if access := replicas.access:
+            self.owner, rows = LockOwner(access, calm_seconds=0), PostgresRecords(access)
+        self._rows = rows
+        self.records: Records = _Breakable(rows, self)
         given: dict[str, Any] = {"lifetime": timedelta(hours=1), "most_bytes": 1 << 20, "memory_bytes": 1 << 20}
         self.results = Results(self.records, self.owner, now=lambda: replicas.now, **given | settings)
 
-    def die(self) -> None:
+    async def die(self) -> None:
         """Ends the server as its kernel would: nothing that it left open is put in order."""
-        self.owner.close()
+        await self.owner.close()
+
+    async def close(self) -> None:
+        self.is_away = False
+        await self.results.close()
+        with suppress(OSError):  # it has died
+            await self.owner.close()
+        if isinstance(self._rows, PostgresRecords):
+            await self._rows.close()
+        await self.store.close()
 
 
 class Replicas:
-    """Servers with one folder and one clock."""
+    """Servers with one folder for the artifacts, one database and one clock.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "store"
+    Args:
+        folder: Has the artifacts, and the database if there is no `access`.
+        access: A database on PostgreSQL.
+    """
+
+    def __init__(self, folder: Path, access: Access | None = None) -> None:
+        self.folder, self.access = folder / "store", access
         self.now = BEGAN
         self._made: list[Replica] = []
 
-    def start(self, **settings: Any) -> Replica:
-        self._made.append(Replica(self, **settings))
-        return self._made[-1]
+    async def start(self, **settings: Any) -> Replica:
+        made = Replica(self, **settings)
+        self._made.append(made)
+        await made.owner.begin()
+        return made
 
     async def close(self) -> None:
         for replica in self._made:
-            replica.is_away = False
-            await replica.results.close()
-            await replica.store.close()
+            await replica.close()
+
+
+@asynccontextmanager
+async def replicas_on(kind: str, folder: Path, postgres: Callable[[], Postgres]) -> AsyncIterator[Replicas]:
+    """Makes servers without results.
+
+    Args:
+        kind: `sqlite` or `postgres`.
+        folder: Has the artifacts.
+        postgres: Returns the PostgreSQL, if it is asked for.
+    """
+    if kind == "sqlite":
+        made = Replicas(folder)
+        yield made
+        await made.close()
+        return
+    async with postgres().database() as name:
+        made = Replicas(folder, postgres().access(name))
+        yield made
+        await made.close()
 
 
 class _Breakable:

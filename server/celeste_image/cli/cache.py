@@ -92,24 +92,35 @@ def clear(dry: bool, file: str | None, assignments: tuple[str, ...], **chosen: A
 @asynccontextmanager
 async def _records(file: str | None, assignments: tuple[str, ...]) -> "AsyncIterator[Records]":
     """Opens the database of the configuration. Raises ValueError or OSError if there is none."""
-    from pathlib import Path
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
+    import os
 
     from celeste_image.config import load
-    from celeste_image.database import SqliteRecords
+    from celeste_image.database import PostgresRecords, SqliteRecords
+    from celeste_image.databases import access_of, folder_of
     from celeste_image.store.open import DATABASE, open_backend
+    from celeste_image.telemetry.logs import configure_logs
 
     configuration = load(assignments=assignments, file=file)
     try:
-        url = configuration.valid().store.url
+        settings = configuration.valid()
     except (ValueError, OSError) as error:
         raise refused(error, configuration) from error
+    configure_logs("error", "console")
+    if settings.database.is_postgresql:
+        rows = PostgresRecords(access_of(settings.database, os.environ))
+        try:
+            await rows.begin()
+            yield rows
+        finally:
+            await rows.close()
+        return
+    url = settings.database.url or settings.store.url
     if not url.startswith("file:"):
-        raise ValueError(f"store.url: must be file:///FOLDER to have a database, not {url or 'empty'}")
-    path = Path(url2pathname(urlsplit(url).path)) / DATABASE
+        text = f"store.url: must be file:///FOLDER to have a database, not {url or 'empty'}; or set database.url"
+        raise ValueError(text)
+    path = folder_of(url) / DATABASE
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: no server has used this store yet")
+        raise ValueError(f"{path} does not exist: no server has used this database yet")
     backend = open_backend(url, {})
     try:
         yield SqliteRecords(backend)

@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 
 class CacheSettings(Section):
-    """`[cache]`: results that equal requests of a tenant get again. It needs a store in a folder. See docs/cache.md."""
+    """`[cache]`: results that equal requests of a tenant get again. See docs/cache.md."""
 
     enabled: bool = False
     """Whether results are cached."""

@@ -13,16 +13,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetPydanticSchema,
     StringConstraints,
     field_validator,
     model_validator,
 )
-from pydantic_core import core_schema
 
 from celeste_image.config.cache import CacheSettings
 from celeste_image.config.callers import CallerSettings, TlsSettings
+from celeste_image.config.database import DatabaseSettings
 from celeste_image.config.references import ENVIRONMENT, FILE
+from celeste_image.config.secret_text import SecretText
 from celeste_image.config.section import Section
 from celeste_image.core.address import address_problem, is_local
 from celeste_image.core.loggers import logger_problem
@@ -32,6 +32,7 @@ from celeste_image.core.secret import Secret, hide
 
 __all__ = [
     "AdminSettings",
+    "DatabaseSettings",
     "ImageRule",
     "ImageSettings",
     "LedgerSettings",
@@ -58,25 +59,6 @@ AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62
 
 SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORECASE)
 """Keys of a provider's table whose values are secret, in plug-ins too; of a nested table, all its values are."""
-
-
-def _secret(value: Any) -> Secret:
-    if not isinstance(value, str | Secret):
-        raise ValueError("must be text")
-    return Secret(value) if isinstance(value, str) else value
-
-
-SecretText = Annotated[
-    Secret,
-    GetPydanticSchema(
-        lambda _, __: core_schema.no_info_plain_validator_function(
-            _secret,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-            json_schema_input_schema=core_schema.str_schema(),
-        )
-    ),
-]
-"""A field that takes text and keeps it as a Secret, which dumps of the model do not show. See `references.py`."""
 
 
 def _listenable(addresses: list[str]) -> list[str]:
@@ -364,7 +346,8 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    database: DatabaseSettings = DatabaseSettings()
+    ledger: LedgerSettings = LedgerSettings()
     cache: CacheSettings = CacheSettings()
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
@@ -407,10 +390,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _cache_has_images(self) -> Self:
-        """Raises ValueError for a cache without a database, or one that outlives the images of its results."""
-        kept, url = self.store.retention_hours, self.store.url
-        if self.cache.enabled and url and not url.startswith("file:"):
-            raise ValueError("cache.enabled: needs store.url = file:///FOLDER, which has a database")
+        """Raises ValueError for a cache that outlives the images of its results."""
+        kept = self.store.retention_hours
         if self.cache.enabled and kept and self.cache.hours > kept:
             raise ValueError(f"cache.hours: must be at most store.retention_hours, {kept:g}")
         return self

@@ -1,11 +1,11 @@
-"""Schema: the tables of the database, as steps that each bring a file from one version to the next.
+"""Schema: the tables of the database, as steps that each bring a database from one version to the next.
 
 Never change a step that was released; add one.
 """
 
 import sqlite3
 
-__all__ = ["STEPS", "migrate"]
+__all__ = ["STEPS", "check_version", "migrate"]
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -118,7 +118,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX flights_of_server ON flights (server)",
     ),
 )
-"""Statements of each step. The version of a file is the number of steps that it has had."""
+"""Statements of each step. The version of a database is the number of steps that it has had. `postgres_schema.py`
+translates them for PostgreSQL."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -129,9 +130,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         sqlite3.Error: The file can't be written.
     """
     while (version := _version(connection)) != len(STEPS):
-        if version > len(STEPS):
-            text = f"the database has version {version}, and this version of Celeste knows {len(STEPS)}: update Celeste"
-            raise ValueError(text)
+        check_version(version)
         connection.execute("BEGIN IMMEDIATE")
         try:
             if _version(connection) == version:  # another server may have taken the step meanwhile
@@ -142,6 +141,14 @@ def migrate(connection: sqlite3.Connection) -> None:
         except BaseException:
             connection.rollback()
             raise
+
+
+def check_version(version: int) -> None:
+    """Raises ValueError if a database is of a later version of Celeste."""
+    if version > len(STEPS):
+        raise ValueError(
+            f"the database has version {version}, and this version of Celeste knows {len(STEPS)}: update Celeste"
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

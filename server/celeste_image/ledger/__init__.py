@@ -2,7 +2,9 @@
 
 from celeste_image.ledger.body import request_from_json, request_to_json
 from celeste_image.ledger.entry import CallState, Ended, LedgerEntry, PaidCall
+from celeste_image.ledger.file_owner import FileOwner
 from celeste_image.ledger.ledger import Ledger
+from celeste_image.ledger.lock_owner import LockOwner
 from celeste_image.ledger.outcome import Outcome
 from celeste_image.ledger.owner import Owner
 from celeste_image.ledger.requests import Claim, LostRequest, Requests
@@ -13,9 +15,11 @@ __all__ = [
     "CallState",
     "Claim",
     "Ended",
+    "FileOwner",
     "Found",
     "Ledger",
     "LedgerEntry",
+    "LockOwner",
     "LostRequest",
     "Outcome",
     "Owner",

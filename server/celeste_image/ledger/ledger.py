@@ -55,12 +55,19 @@ class Ledger:
         records: The database.
         owner: This server.
         uncertain: Rows whose outcome is not known, of all servers; true after `recover`.
+        look_seconds: How often to call `recover` while the server runs.
     """
 
     def __init__(self, records: Records, owner: Owner, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.records, self.owner, self._now = records, owner, now
         self._behind = Behind()
         self.uncertain = 0
+        self.look_seconds = owner.look_seconds
+        self._counts = self._last_count = 0
+
+    async def begin(self) -> None:
+        """Shows the other servers that this one lives; calls can be opened from then on."""
+        await self.owner.begin()
 
     async def open(self, call: PaidCall) -> str:
         """Writes a row before its call is sent, and returns its id once the row is on the disk.
@@ -69,8 +76,9 @@ class Ledger:
 
         Raises:
             StorageFull: The row can't be written: the call must not be sent.
-            StorageUnavailable: Likewise.
+            StorageUnavailable: Likewise, or the other servers may take this one for a dead one.
         """
+        self.owner.check()
         started = to_micros(self._now())
         new = f"{started:014x}{secrets.token_hex(9)}"
         who, owner = call.caller, self.owner.name
@@ -88,7 +96,8 @@ class Ledger:
         except asyncio.CancelledError:  # the row may be written all the same, and nothing is sent
             self.end_soon(new, Ended(CallState.SETTLED, Cancelled.reason, owed=False))
             raise
-        self.uncertain -= was_uncertain
+        if was_uncertain:
+            await self._count()
         return name
 
     async def submitted(self, name: str, ticket: str) -> None:
@@ -108,7 +117,8 @@ class Ledger:
         except CelesteError as error:
             log.error("ledger not written", entry=name, state=outcome.state.value, reason=error.reason)
             return
-        self.uncertain += changed if outcome.state is CallState.UNCERTAIN else 0
+        if changed and outcome.state is CallState.UNCERTAIN:
+            await self._count()
 
     def end_soon(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended whose task is being cancelled. `close` waits for it."""
@@ -118,23 +128,35 @@ class Ledger:
         """Makes the open rows of servers that are gone uncertain, and returns how many. None of the calls is repeated.
 
         Raises:
+            OSError: The other servers can't be looked for.
             StorageFull: The rows can't be written.
             StorageUnavailable: They can't be read or written.
         """
         servers = [name for (name,) in await self.records.read(lambda db: db.rows(SERVERS))]
-        gone = [name for name in servers if self.owner.is_gone(name)]
-        self.owner.sweep()
+        gone = await self.owner.gone(servers)
         ended = to_micros(self._now())
 
-        async def unit(db: Transaction) -> tuple[int, int]:
-            lost = sum([await db.change(LOSE, LOST, ended, name) for name in gone])
-            found = await db.row(UNCERTAIN)
-            return lost, found[0] if found else 0
+        async def unit(db: Transaction) -> int:
+            return sum([await db.change(LOSE, LOST, ended, name) for name in gone])
 
-        lost, self.uncertain = await (self.records.write if gone else self.records.read)(unit)
+        lost = await self.records.write(unit) if gone else 0
         if lost:
             log.warning("paid calls of a server that ended", uncertain=lost)
+        await self._count(is_needed=True)
         return lost
+
+    async def _count(self, *, is_needed: bool = False) -> None:
+        """Counts the uncertain rows. Of counts that run side by side, the one that began last is the right one."""
+        self._counts += 1
+        number = self._counts
+        try:
+            (found,) = await self.records.read(lambda db: db.rows(UNCERTAIN))
+        except CelesteError:
+            if is_needed:
+                raise
+            return  # the next look counts again
+        if number > self._last_count:
+            self._last_count, self.uncertain = number, found[0]
 
     async def entries(
         self,
@@ -176,7 +198,7 @@ class Ledger:
     async def close(self) -> None:
         """Waits for the rows that are being written, and ends the life of this server."""
         await self._behind.close()
-        self.owner.close()
+        await self.owner.close()
 
 
 def _entry(row: Row) -> LedgerEntry:

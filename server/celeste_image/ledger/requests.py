@@ -147,7 +147,7 @@ class Requests:
             StorageFull: The database can't be written.
             StorageUnavailable: Likewise.
         """
-        if not self._owner.is_gone(server):
+        if not await self._owner.gone([server]):
             return False
         await self._records.write(lambda db: db.change(TAKE_OVER, NOBODY, tenant, request_id, server))
         return True
@@ -173,9 +173,11 @@ class Requests:
             StorageUnavailable: The database can't be read.
         """
         now = to_micros(self._now())
+        rows = await self._records.read(lambda db: db.rows(LOST, now))
+        gone = {NOBODY, *await self._owner.gone({row[3] for row in rows} - {NOBODY, self._owner.name})}
         found = []
-        for tenant, id_, caller, server, body in await self._records.read(lambda db: db.rows(LOST, now)):
-            if server in (NOBODY, self._owner.name) or self._owner.is_gone(server):
+        for tenant, id_, caller, server, body in rows:
+            if server in gone:
                 try:
                     found.append(LostRequest(Caller(tenant, caller), id_, request_from_json(body)))
                 except ValueError as error:

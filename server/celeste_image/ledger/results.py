@@ -179,6 +179,7 @@ class Results:
         A result above the budget is not stored.
 
         Raises:
+            OSError: It is stored, but no room was made.
             StorageFull: The row can't be written.
             StorageUnavailable: Likewise.
         """
@@ -220,12 +221,14 @@ class Results:
         """Removes the results whose time is over, the least recently used ones above the budget, and lost flights.
 
         Raises:
+            OSError: The other servers can't be looked for.
             StorageFull: The database can't be written.
             StorageUnavailable: Likewise.
         """
         self._look_at = self._monotonic() + LOOK_SECONDS
         now, most = to_micros(self._now()), self._most_bytes
-        gone = [name for (name,) in await self._records.read(lambda db: db.rows(MAKERS)) if self._owner.is_gone(name)]
+        makers = [name for (name,) in await self._records.read(lambda db: db.rows(MAKERS))]
+        gone = await self._owner.gone(makers) if makers else []
 
         async def unit(db: Transaction) -> tuple[int, int, int]:
             for name in gone:
@@ -253,11 +256,13 @@ class Results:
         Empty if the result is there by now, or if another server that has not ended makes it.
 
         Raises:
+            OSError: The other servers can't be looked for.
             StorageFull: The database can't be written.
-            StorageUnavailable: Likewise.
+            StorageUnavailable: Likewise, or the others may take this server for a dead one.
         """
+        self._owner.check()
         id_, maker = await self._claim(tenant, key, "")
-        if maker and self._owner.is_gone(maker):
+        if maker and await self._owner.gone([maker]):
             id_, _ = await self._claim(tenant, key, maker)
         return id_
 

@@ -46,8 +46,8 @@ class Parts:
         breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
-        ledger: Has each paid call; None for a store without a database.
-        requests: Has the outcome of each request that its caller may repeat; None without a ledger, or without replays.
+        ledger: Has each paid call.
+        requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
         results: The cached results; None without a cache.
         policy: Digest of the settings that change results; see `policy_hash`.
         without_cache: Tenants whose results are never cached.
@@ -67,7 +67,7 @@ class Parts:
     breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
-    ledger: Ledger | None
+    ledger: Ledger
     requests: Requests | None
     results: Results | None
     policy: bytes
@@ -115,8 +115,7 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    if parts.ledger:
-        run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    run = spending(run, parts.ledger)  # a row before each paid call, settled after it
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)
