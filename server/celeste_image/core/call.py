@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeste_image.core.caller import ANONYMOUS, Caller
 from celeste_image.core.errors import CelesteError
 
 if TYPE_CHECKING:
     from celeste_image.core.card import ModelCard  # a client has no cards
-    from celeste_image.core.events import Event  # which know candidates
 
 __all__ = ["Call", "Candidate", "EarlierCall", "is_late"]
 
@@ -46,7 +45,7 @@ class EarlierCall:
         is_settled: Whether it is known how it ended.
         is_owed: Whether it has to be paid; None is unknown.
         has_receipt: Whether `events` and `error` are what it came to. If not, they are lost.
-        events: What it made; empty without a receipt.
+        events: What it made, as events of `core/events.py`; empty without a receipt.
         error: The error that it ended with.
     """
 
@@ -57,7 +56,7 @@ class EarlierCall:
     is_settled: bool = False
     is_owed: bool | None = None
     has_receipt: bool = False
-    events: "Sequence[Event]" = field(default=(), repr=False)
+    events: Sequence[Any] = field(default=(), repr=False)
     error: CelesteError | None = None
 
     @property
