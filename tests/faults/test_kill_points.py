@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.history import UNKNOWN, Call, Entry, History
@@ -15,7 +16,6 @@ from tests.support.history_rules import broken_rules, hold
 from tests.support.history_sources import MarkedLedger, entries_of, mark, marked
 from tests.support.killable import Fleet, Killable
 from tests.support.repeating import Caller, read_images
-from tests.support.replays import needs_replays, without_replays
 
 from celeste_image.emulate import emulating
 from celeste_image.store.open import DATABASE
@@ -73,9 +73,13 @@ databases = pytest.mark.parametrize("database", ["sqlite"])
 """Where the servers have their ledger. The names are those of `settings_of`."""
 
 
-def settings_of(database: str) -> dict[str, dict[str, str]]:
+FORGETFUL = {"ledger": {"replay_hours": 0}}
+"""Settings of a server that makes a new call for a repeated `request_id`."""
+
+
+def settings_of(database: str) -> dict[str, Any]:
     """Returns the tables of a server's configuration for a database."""
-    return {"sqlite": {}}[database]
+    return {"sqlite": {}, "forgetful": FORGETFUL}[database]
 
 
 class Killed:
@@ -141,7 +145,6 @@ async def test_a_server_is_killed_at_the_step(tmp_path: Path, step: Step, databa
         assert killed.images == step.images
 
 
-@without_replays
 @pytest.mark.parametrize(
     ("step", "rule"),
     [
@@ -151,12 +154,11 @@ async def test_a_server_is_killed_at_the_step(tmp_path: Path, step: Step, databa
     ],
 )
 async def test_a_second_call_of_a_server_without_replays_is_found(tmp_path: Path, step: Step, rule: str) -> None:
-    async with killed_at(step, tmp_path, "sqlite") as killed:
+    async with killed_at(step, tmp_path, "forgetful") as killed:
         await killed.repeat()
         assert rule in broken_rules(killed.history)
 
 
-@needs_replays
 @steps
 @databases
 async def test_a_repeat_after_a_kill_pays_nothing_twice(tmp_path: Path, step: Step, database: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, collect_until_error, routed, saved
@@ -23,11 +23,12 @@ from celeste_image.core.errors import (
 from celeste_image.core.events import Billed, Charged, Event, Submitted
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.core.request import ImageRequest
-from celeste_image.database import SqliteRecords
+from celeste_image.database import Records, SqliteRecords, Unit
 from celeste_image.ledger import CallState, Ended, FileOwner, Ledger
 from celeste_image.pipeline.spend import spending
 from celeste_image.store.open import DATABASE, open_backend
 
+T = TypeVar("T")
 CARD = replace(PAINTER, prices=(Price("image", "0.04"),))
 PAID = Candidate(CALL, CARD)
 COSTS = Cost(Money("USD", 40_000_000), basis=CostBasis.ESTIMATED)
@@ -246,3 +247,45 @@ async def test_a_doubt_names_its_entry(ledger: Ledger) -> None:
         await run_all(ledger, Fake(error))
     (entry,) = await ledger.entries("anonymous")
     assert caught.value.metadata["ledger_entry"] == entry.id
+
+
+class Slow:
+    """Rows whose writes wait until they are let go."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.waiting = 0
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def read(self, unit: Unit[T]) -> T:
+        return await self._records.read(unit)
+
+    async def write(self, unit: Unit[T]) -> T:
+        self.waiting += 1
+        await self.go.wait()
+        self.waiting -= 1
+        return await self._records.write(unit)
+
+
+@pytest.mark.parametrize("last", [saved(), ProviderFailed("broken", metadata=OWED), OutcomeUnknown("?")])
+async def test_the_end_is_written_though_the_caller_leaves_meanwhile(ledger: Ledger, last: Any) -> None:
+    rows = Slow(ledger.records)
+    slow = Ledger(rows, ledger.owner)
+    began = asyncio.Event()
+
+    async def hold(_: ImageRequest) -> None:
+        rows.go.clear()
+        began.set()
+
+    task = asyncio.create_task(run_all(slow, Fake(hold, last)))
+    await began.wait()
+    await until(lambda: rows.waiting)
+    task.cancel()
+    await asyncio.wait([task])
+    rows.go.set()
+    await until(lambda: not rows.waiting)
+    await slow._behind.close()
+    outcome = await ending(ledger)
+    assert outcome.state is (UNCERTAIN if isinstance(last, OutcomeUnknown) else SETTLED)
+    assert outcome.reason == getattr(last, "reason", "")

@@ -3,10 +3,11 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
+from typing import Any
 
 from tests.support.history import History
 from tests.support.history_sources import MarkedLedger, entries_of, mark, marked
@@ -88,6 +89,7 @@ class Storm:
         seed: What all is drawn by.
         with_faults: Whether vendors have faults.
         with_repeats: Whether callers repeat requests: after faults on their way, and after the final outcome.
+        settings: More of the servers' configuration.
     """
 
     folder: Path
@@ -98,6 +100,7 @@ class Storm:
     seed: int = 1
     with_faults: bool = True
     with_repeats: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def wants(self) -> Iterator[Want]:
         """Yields the requests. One in ten has an id that another tenant has used before."""
@@ -145,7 +148,7 @@ async def gather_history(storm: Storm) -> History:
     """Lets a storm pass, and returns its history. Raises TimeoutError for a request that gets no final outcome."""
     ledger, history = MarkedLedger(), History()
     async with emulating([marked(name) for name in storm.vendors], ledger=ledger) as emulator:
-        fleet = Fleet(storm.folder, emulator.tables, TENANTS, storm.size)
+        fleet = Fleet(storm.folder, emulator.tables, TENANTS, storm.size, storm.settings)
         async with fleet:
             caller = Caller(
                 [server.address for server in fleet.servers], fleet.keys, history, random.Random(storm.seed)

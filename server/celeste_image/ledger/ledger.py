@@ -106,7 +106,7 @@ class Ledger:
             await db.change(INSERT, owner, *images, new, *told, started, currency, uncertain)
             return new, False
 
-        writing = asyncio.ensure_future(self.records.write(unit))
+        writing = self._behind.soon(self.records.write(unit))
         try:
             name, was_uncertain = await asyncio.shield(writing)
         except asyncio.CancelledError:  # the row may be written all the same, and nothing is sent
@@ -123,20 +123,24 @@ class Ledger:
         except CelesteError:
             return
         if name != new:
-            await self.end(name, Ended(CallState.UNCERTAIN, Cancelled.reason, cost=expected))
+            await self._end(name, Ended(CallState.UNCERTAIN, Cancelled.reason, cost=expected))
             return
         nothing = Cost(Money((expected or Cost()).currency_code or "USD", 0), basis=CostBasis.CALCULATED)
-        await self.end(name, Ended(CallState.SETTLED, Cancelled.reason, owed=False, cost=nothing))
+        await self._end(name, Ended(CallState.SETTLED, Cancelled.reason, owed=False, cost=nothing))
 
     async def submitted(self, name: str, ticket: str) -> None:
         """Writes the provider's name for the job of a call. Raises StorageFull or StorageUnavailable."""
-        await self.records.write(lambda db: db.change(SUBMITTED, ticket, name))
+        await self._behind.surely(self.records.write(lambda db: db.change(SUBMITTED, ticket, name)))
 
     async def end(self, name: str, outcome: Ended) -> None:
-        """Writes how a call ended. If that fails, the row stays open, and counts as uncertain after the next start.
+        """Writes how a call ended, also if this task is cancelled meanwhile.
 
-        A row that is not open any more, or that another server took over, stays as it is.
+        If that fails, the row stays open, and counts as uncertain after the next start. A row that is not open any more,
+        or that another server took over, stays as it is.
         """
+        await self._behind.surely(self._end(name, outcome))
+
+    async def _end(self, name: str, outcome: Ended) -> None:
         billed = json.dumps([(each.unit, each.amount, each.model) for each in outcome.billed])
         owed = None if outcome.owed is None else int(outcome.owed)
         made = (outcome.reason, owed, outcome.images, billed)
@@ -151,7 +155,7 @@ class Ledger:
 
     def end_soon(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended whose task is being cancelled. `close` waits for it."""
-        self._behind.soon(self.end(name, outcome))
+        self._behind.soon(self._end(name, outcome))
 
     async def recover(self) -> int:
         """Makes the open rows of servers that are gone uncertain, and returns how many. None of the calls is repeated.

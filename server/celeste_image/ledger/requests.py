@@ -153,14 +153,13 @@ class Requests:
         return True
 
     async def finish(self, tenant: str, request_id: str, outcome: Outcome) -> None:
-        """Writes the outcome of a request of ours. If that fails, a repeat finds its calls in the ledger."""
+        """Writes the outcome of a request of ours, also if this task is cancelled meanwhile.
+
+        If that fails, a repeat finds its calls in the ledger.
+        """
         expires = to_micros(self._now()) + self.window // MICROSECOND
         values = (outcome.encode(), expires, tenant, request_id, self._owner.name)
-        await self._write_or_log(request_id, FINISH, *values)
-
-    def finish_soon(self, tenant: str, request_id: str, outcome: Outcome) -> None:
-        """Writes the outcome of a request of ours behind the answer. `close` waits for it."""
-        self._behind.soon(self.finish(tenant, request_id, outcome))
+        await self._behind.surely(self._write_or_log(request_id, FINISH, *values))
 
     def release_soon(self, tenant: str, request_id: str) -> None:
         """Gives a request of ours back that has no outcome: a repeat with the same body begins it again."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Preview, Progress, Saved
+from celeste_image.telemetry.logs import log_bug
 
 __all__ = ["Flights", "Start"]
 
@@ -124,6 +125,8 @@ class _Flight:
             error = raised  # a bug, too: a caller logs it
             if not isinstance(raised, Exception):
                 raise
+            if not self._readers and not isinstance(raised, CelesteError):
+                log_bug()
         finally:
             self._end()  # nobody enters from now on
             for index, reader in enumerate(self._readers):
