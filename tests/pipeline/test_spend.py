@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, collect_until_error, routed, saved
+from tests.support.waiting import until
 
 from celeste_image.core.call import Candidate, EarlierCall
 from celeste_image.core.card import ModelEvidence, Price

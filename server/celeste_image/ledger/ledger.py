@@ -135,8 +135,8 @@ class Ledger:
     async def end(self, name: str, outcome: Ended) -> None:
         """Writes how a call ended, also if this task is cancelled meanwhile.
 
-        If that fails, the row stays open, and counts as uncertain after the next start. A row that is not open any more,
-        or that another server took over, stays as it is.
+        If that fails, the row stays open, and counts as uncertain after the next start. A row that is not open any
+        more, or that another server took over, stays as it is.
         """
         await self._behind.surely(self._end(name, outcome))
 
