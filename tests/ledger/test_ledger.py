@@ -292,3 +292,20 @@ async def test_rows_of_earlier_versions_have_an_unknown_cost_or_none(tmp_path: P
     assert (uncertain.cost, paid.cost) == (UNKNOWN, UNKNOWN)
     assert free.cost == Cost(Money("USD", 0), basis=CostBasis.CALCULATED)
     await servers.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "cost"),
+    [
+        (CallState.SETTLED, Cost(Money("EUR", 5), Money("EUR", 7), CostBasis.ESTIMATED)),
+        (CallState.SETTLED, Cost(uncertain=Money("EUR", 7), unpriced_calls=1)),
+        (CallState.SETTLED, UNKNOWN),
+        (CallState.UNCERTAIN, EXPECTED),
+        (CallState.UNCERTAIN, UNKNOWN),
+    ],
+)
+async def test_a_cost_is_read_as_it_was_written(servers: Servers, state: CallState, cost: Cost) -> None:
+    ledger = servers.start()
+    await ledger.end(await ledger.open(PAID, EXPECTED), Ended(state, cost=cost))
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.cost == cost

@@ -248,7 +248,7 @@ def _entry(row: Row) -> LedgerEntry:
             None if owed is None else bool(owed),
             images,
             _billed(json.loads(billed)),
-            _cost(*row[15:]),
+            _cost(CallState(state), *row[15:]),
         ),
     )
 
@@ -265,11 +265,12 @@ def _columns(cost: Cost | None) -> tuple[str, int | None, int | None, str]:
     return cost.currency_code, settled, uncertain, "" if cost.basis is CostBasis.UNSPECIFIED else cost.basis.value
 
 
-def _cost(currency: str, settled: int | None, uncertain: int | None, basis: str) -> Cost:
-    """Returns the cost in a row. A call without an amount has no known price."""
+def _cost(state: CallState, currency: str, settled: int | None, uncertain: int | None, basis: str) -> Cost:
+    """Returns the cost in a row. Without the amount that its state asks for, the call is unpriced."""
+    unpriced = settled is None and (uncertain is None or state is CallState.SETTLED)
     return Cost(
         None if settled is None else Money(currency, settled),
         None if uncertain is None else Money(currency, uncertain),
         CostBasis(basis) if basis else CostBasis.UNSPECIFIED,
-        unpriced_calls=int(settled is None and uncertain is None),
+        unpriced_calls=int(unpriced),
     )

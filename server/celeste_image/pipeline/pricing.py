@@ -17,7 +17,7 @@ from fractions import Fraction
 
 from celeste_image.core.card import ChoiceRange, ModelCard, Price, SizeRange
 from celeste_image.core.edits import Outpaint
-from celeste_image.core.errors import CelesteError
+from celeste_image.core.errors import CelesteError, OutcomeUnknown
 from celeste_image.core.events import Billed, Event, Fidelity, ImageFailed, Saved
 from celeste_image.core.image import DEFAULT_SIZE
 from celeste_image.core.money import MOST_NANOS, Cost, CostBasis, Money, Quantity, merged
@@ -78,7 +78,7 @@ class Made:
     def owed(self, error: CelesteError) -> bool | None:
         """Returns whether a call that ended with an error has to be paid; None if nobody knows."""
         owed = error.metadata.get("owed", "")
-        if owed == "unknown" or (error.reason == "OUTCOME_UNKNOWN" and owed != "false"):
+        if owed == "unknown" or isinstance(error, OutcomeUnknown):
             return None
         return {"true": True, "false": False}.get(owed, bool(self.images))
 
