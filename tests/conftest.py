@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tests.support.postgres import Postgres, serving
 
 from celeste_image.providers.local.weights import packages
 
@@ -33,6 +34,13 @@ def pulled() -> Callable[[str], Path]:
 def pulled_model_dir(pulled: Callable[[str], Path]) -> Path:
     """Those of the compact upscaler."""
     return pulled("realesrgan-animevideov3")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this process's tests: it starts in under a second, when the first test asks for it."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

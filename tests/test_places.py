@@ -98,8 +98,9 @@ def test_a_user_without_a_home_has_no_weights_and_no_folder_in_the_working_folde
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_store_in_memory_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a server that is killed leaves none behind."""
+async def test_the_unfinished_uploads_of_a_store_in_memory_need_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     app = build_app(Settings(store={"url": "memory:///", "reserve_bytes": 0}))  # type: ignore[arg-type]
     try:
@@ -111,12 +112,13 @@ async def test_a_store_in_memory_needs_no_folder(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(("url", "is_told"), [("s3://bucket/prefix", True), ("memory:///", False)])
-def test_a_shared_store_says_that_its_unfinished_uploads_are_not_shared(
+async def test_a_shared_store_says_that_its_unfinished_uploads_are_not_shared(
     url: str, is_told: bool, tmp_path: Path
 ) -> None:
     """Behind round robin, an upload goes on at another server's spool."""
     keys = {"endpoint": "https://127.0.0.1:9", "region": "x", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
     with capture_logs() as logs:
-        build_app(Settings(store={"url": url, "spool": tmp_path, "options": keys if is_told else {}}))  # type: ignore[arg-type]
+        app = build_app(Settings(store={"url": url, "spool": tmp_path, "options": keys if is_told else {}}))  # type: ignore[arg-type]
+    await app.close()
     told = [line["spool"] for line in logs if "unfinished uploads are on this server only" in line["event"]]
     assert told == [str(tmp_path)] * is_told

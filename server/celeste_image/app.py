@@ -5,12 +5,9 @@ import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import structlog
 
@@ -20,7 +17,6 @@ from celeste_image.certificates import CertificateFiles
 from celeste_image.config import (
     ConfigurationInvalid,
     ImageSettings,
-    LedgerSettings,
     Problem,
     Settings,
     StoreSettings,
@@ -29,7 +25,7 @@ from celeste_image.config import (
 from celeste_image.config.references import secret_of
 from celeste_image.core.events import Run
 from celeste_image.core.request import OutputMetadata
-from celeste_image.database import Records, SqliteRecords, version_warning
+from celeste_image.databases import OpenDatabase, folder_of, open_database
 from celeste_image.gauges import (
     watch_budgets,
     watch_certificates,
@@ -42,7 +38,7 @@ from celeste_image.gauges import (
 )
 from celeste_image.imaging.guard import Guard, ImageLimits
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Operations, Owner
+from celeste_image.ledger import Ledger
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
@@ -63,10 +59,15 @@ from celeste_image.telemetry.tracing import Tracer
 if TYPE_CHECKING:
     from celeste_image.providers.catalog.overlay import Overlay
 
-__all__ = ["App", "build_app", "check_store", "open_certificates", "open_decoders", "open_tools", "open_uris"]
-
-SERVERS = "servers"
-"""Folder in a store's folder with a locked file of each running server."""
+__all__ = [
+    "App",
+    "build_app",
+    "check_store",
+    "open_certificates",
+    "open_decoders",
+    "open_tools",
+    "open_uris",
+]
 
 store_log = structlog.get_logger("celeste_image.store")
 
@@ -80,9 +81,7 @@ class App:
         registry: The providers and models.
         run: The pipeline.
         store: The artifacts.
-        ledger: The paid calls; None for a store without a database.
-        operations: The operations that ended; None for a store without a database.
-        records: The database; None for a store without one.
+        database: The database, with the ledger of paid calls.
         callers: Who may call.
         certificates: The server's certificate and the CAs of callers; None without TLS.
         guard: Inspects images from outside.
@@ -101,9 +100,7 @@ class App:
     registry: Registry
     run: Run
     store: ArtifactStore
-    ledger: Ledger | None
-    operations: Operations | None
-    records: Records | None
+    database: OpenDatabase
     callers: Callers
     certificates: CertificateFiles | None
     guard: Guard
@@ -121,6 +118,11 @@ class App:
     def is_observed(self) -> bool:
         """Whether traces or metrics are on. If not, calls pass no step of theirs."""
         return self.tracer is not None or is_recording()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The paid calls."""
+        return self.database.ledger
 
     def held_bytes(self) -> int:
         """Returns how many bytes calls hold now."""
@@ -176,9 +178,7 @@ def build_app(
     )
     safety = SafetyPolicy(settings.safety, registry, tools.pixels)
     store = _open_store(settings.store, closing, tools.environment)  # after what may be refused, which closes nothing
-    records = None if store.backend.folder is None else SqliteRecords(store.backend)
-    ledger = _open_ledger(store, records, closing)
-    operations = _open_operations(settings.ledger, records, closing)
+    database = open_database(settings, store.backend, tools.environment, closing)
     slots = {name: slots_of(provider) for name, provider in providers.items()}
     breakers = {
         name: Breaker(name, provider.settings.pause_after, provider.settings.pause_seconds)
@@ -191,8 +191,7 @@ def build_app(
         closing.callback(watch_workers(tools.workers))
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
-        if ledger:
-            closing.callback(watch_ledger(ledger))
+        closing.callback(watch_ledger(database.ledger))
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
@@ -203,8 +202,9 @@ def build_app(
         breakers=breakers,
         images_in=ImagesIn(store, guard, budget, uris, pixels),
         store=store,
-        ledger=ledger,
-        operations=operations,
+        ledger=database.ledger,
+        requests=database.requests,
+        operations=database.operations,
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
@@ -220,9 +220,7 @@ def build_app(
         registry=registry,
         run=build_pipeline(parts),
         store=store,
-        ledger=ledger,
-        operations=operations,
-        records=records,
+        database=database,
         callers=Callers(settings.callers),
         certificates=certificates,
         guard=guard,
@@ -269,39 +267,11 @@ def _open_store(settings: StoreSettings, closing: AsyncExitStack, environment: M
         )
     except OSError as error:
         place = Path(error.filename or url)
-        of_spool = settings.spool and settings.spool.is_relative_to(place) and not _folder_of(url).is_relative_to(place)
+        of_spool = settings.spool and settings.spool.is_relative_to(place) and not folder_of(url).is_relative_to(place)
         key = "store.spool" if of_spool else "store.url"
         raise ValueError(f"{key}: {place} can't be made: {error.strerror}") from error
     closing.push_async_callback(store.close)
     return store
-
-
-def _open_ledger(store: ArtifactStore, records: Records | None, closing: AsyncExitStack) -> Ledger | None:
-    """Returns the ledger, in the database of the store; None if the store has none.
-
-    Raises:
-        ValueError: The folder of the servers can't be made.
-    """
-    if records is None or store.backend.folder is None:
-        return None
-    if warning := version_warning():
-        store_log.info("sqlite", warning=warning)
-    folder = store.backend.folder / SERVERS
-    try:
-        ledger = Ledger(records, Owner(folder))
-    except OSError as error:
-        raise ValueError(f"store.url: {folder} can't be made: {error.strerror}") from error
-    closing.push_async_callback(ledger.close)  # before the store
-    return ledger
-
-
-def _open_operations(settings: LedgerSettings, records: Records | None, closing: AsyncExitStack) -> Operations | None:
-    """Returns where operations are counted; None without a database."""
-    if records is None:
-        return None
-    operations = Operations(records, timedelta(hours=settings.keep_hours))
-    closing.push_async_callback(operations.close)
-    return operations
 
 
 def check_store(settings: StoreSettings, environment: Mapping[str, str]) -> None:
@@ -343,7 +313,7 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
     if not url:
         why = "there is no home folder"
     elif url == default_store():
-        why = unwritable(_folder_of(url)) or unwritable(_folder_of(url) / "uploads")
+        why = unwritable(folder_of(url)) or unwritable(folder_of(url) / "uploads")
     if why:
         url = temporary("store").as_uri()
         store_log.warning(
@@ -353,7 +323,7 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
         )
     spool = settings.spool
     if spool is None and url.startswith("file:"):
-        spool = _folder_of(url) / "uploads"
+        spool = folder_of(url) / "uploads"
     elif spool is None and url.startswith("s3:"):
         spool = temporary("uploads")
     if url.startswith("s3:"):
@@ -362,10 +332,6 @@ def _places(settings: StoreSettings, closing: AsyncExitStack) -> tuple[str, Path
             spool=str(spool),
         )
     return url, spool
-
-
-def _folder_of(url: str) -> Path:
-    return Path(url2pathname(urlsplit(url).path))
 
 
 def open_certificates(settings: Settings) -> CertificateFiles | None:

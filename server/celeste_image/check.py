@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from celeste_image.app import check_store, open_certificates, open_tools, open_uris
 from celeste_image.config import Configuration, Problem, Settings, problems_in
+from celeste_image.databases import check_database
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.registry import Registry, offer_providers
 
@@ -58,6 +59,7 @@ class _Parts:
         self._try(lambda: open_certificates(settings))
         self._try(lambda: open_uris(settings))
         self._try(lambda: check_store(settings.store, self._environment), ("store",))
+        self._try(lambda: check_database(settings.database, self._environment))
         providers, wrong = offer_providers(settings.providers, tools)
         self._found += wrong
         absent = {problem.path[1] for problem in wrong if len(problem.path) > 1} - providers.keys()

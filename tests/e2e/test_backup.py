@@ -109,6 +109,6 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 1")
         db.commit()
     told = celeste("migrate", store=store)
-    assert (told.returncode, "version 1, now 2" in told.stdout) == (0, True), told
-    assert "version 2 already" in celeste("migrate", store=store).stdout
+    assert (told.returncode, f"version 1, now {len(STEPS)}" in told.stdout) == (0, True), told
+    assert f"version {len(STEPS)} already" in celeste("migrate", store=store).stdout
     assert "calls: 0" in celeste("check", store=store).stdout

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from tests.support.command import CELESTE
 from tests.support.waiting import until
 
+from celeste_image.core.errors import OutcomeUnknown
 from celeste_image.database import SqliteRecords
 from celeste_image.emulate import EMULATED, emulating
 from celeste_image.emulate.server import Emulator
-from celeste_image.ledger import CallState, Ledger, LedgerEntry, Owner
+from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, LedgerEntry
 from celeste_image.store.open import open_backend
-from celeste_image.v1 import GenerateRequest, ImageServiceStub
+from celeste_image.v1 import GenerateRequest, ImageServiceStub, OperationResult
+from celeste_image.wire.status import error_from_trailers
 
 VENDORS = ("openai", "bfl")
 MODELS = {"openai": "openai/gpt-image-2", "bfl": "bfl/flux-2-pro"}
@@ -50,20 +53,22 @@ class Served:
             self._process.kill()
             await self._process.wait()
 
-    async def generate(self, model: str, directive: str) -> str:
+    async def generate(self, model: str, directive: str, request_id: str = "") -> str:
         """Returns the artifact of an image; empty if the call failed."""
+        try:
+            return (await self.result(model, directive, request_id)).images[0].artifact
+        except grpc.aio.AioRpcError:
+            return ""
+
+    async def result(self, model: str, directive: str, request_id: str = "") -> OperationResult:
         async with grpc.aio.insecure_channel(self.address) as channel:
-            request = GenerateRequest(model=model, prompt=f"a fox [emulate: {directive}]")
-            try:
-                response = await ImageServiceStub(channel).Generate(request)
-            except grpc.aio.AioRpcError:
-                return ""
-        return response.result.images[0].artifact
+            request = GenerateRequest(model=model, prompt=f"a fox [emulate: {directive}]", request_id=request_id)
+            return (await ImageServiceStub(channel).Generate(request)).result
 
     async def entries(self) -> list[LedgerEntry]:
         """Returns the rows, as another process reads them."""
         backend = open_backend(self.store.as_uri(), {})
-        ledger = Ledger(SqliteRecords(backend), Owner(self.store / "servers"))
+        ledger = Ledger(SqliteRecords(backend), FileOwner(self.store / "servers"))
         try:
             return await ledger.entries("anonymous")
         finally:
@@ -82,8 +87,44 @@ async def served(folder: Path) -> AsyncIterator[tuple[Served, Emulator]]:
             await made.kill()
 
 
+async def at_vendor(server: Served, emulator: Emulator, vendor: str, stage: str) -> str:
+    """Kills a server while a call of it is at a vendor, and starts it again. Returns the id of the request."""
+    request_id = str(uuid.uuid4())
+    call = asyncio.create_task(server.generate(MODELS[vendor], "latency=2", request_id))
+    await until(lambda: emulator.ledger.of(vendor, stage))
+    await server.kill()
+    assert await call == ""
+    await server.start()
+    return request_id
+
+
+async def test_a_job_of_a_killed_server_is_asked_for_after_its_next_start(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, emulator):
+        request_id = await at_vendor(server, emulator, "bfl", "poll")
+        for source in ("MADE", "REPLAYED"):
+            result = await server.result(MODELS["bfl"], "latency=2", request_id)
+            assert result.images, source
+        (entry,) = await server.entries()
+        assert (entry.outcome.state, entry.outcome.images) == (CallState.SETTLED, 1)
+        assert len(emulator.ledger.of("bfl", "call")) == 1
+
+
+async def test_a_repeat_of_what_nobody_can_ask_for_is_not_made_again(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, emulator):
+        request_id = await at_vendor(server, emulator, "openai", "call")
+        (entry,) = await server.entries()
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await server.result(MODELS["openai"], "latency=2", request_id)
+            error = error_from_trailers(caught.value.code(), "", caught.value.trailing_metadata())
+            assert isinstance(error, OutcomeUnknown)
+            assert error.metadata == {"final": "true", "owed": "unknown", "ledger_entry": entry.id}
+        assert len(emulator.ledger.of("openai", "call")) == 1
+        assert await server.generate(MODELS["openai"], "latency=0", str(uuid.uuid4())), "a new id pays again"
+
+
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_what_a_killed_server_left_at_a_vendor_is_uncertain_and_not_repeated(tmp_path: Path, vendor: str) -> None:
+async def test_what_a_killed_server_left_at_a_vendor_is_not_repeated(tmp_path: Path, vendor: str) -> None:
     """One call is done, and one is at the vendor: an answer that is awaited, or a job that is polled."""
     async with served(tmp_path) as (server, emulator):
         assert await server.generate(MODELS[vendor], "latency=0")
@@ -98,9 +139,15 @@ async def test_what_a_killed_server_left_at_a_vendor_is_uncertain_and_not_repeat
         await server.kill()
         assert await call == ""
         await server.start()
+        if vendor == "bfl":  # the new server asks for the job
+            polls = len(emulator.ledger.of(vendor, "poll"))
+            await until(lambda: len(emulator.ledger.of(vendor, "poll")) > polls)
         lost, before = await server.entries()
-        assert (lost.id, lost.outcome.state) == (open_.id, CallState.UNCERTAIN)
-        assert (lost.outcome.reason, lost.outcome.owed) == ("SERVER_UNAVAILABLE", None)
+        assert lost.id == open_.id
+        if vendor == "openai":
+            assert lost.outcome == Ended(CallState.UNCERTAIN, "SERVER_UNAVAILABLE")
+        else:
+            assert lost.outcome == Ended(CallState.OPEN)
         assert lost.call == open_.call
         assert before == done
         assert len(emulator.ledger.of(vendor, "call")) == 2, "nothing was repeated"

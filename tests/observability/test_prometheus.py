@@ -27,6 +27,7 @@ FIRING = {
     "CelesteBudgetBurnsSlowly",
     "CelesteRefusesCalls",
     "CelesteProviderFailing",
+    "CelesteCallsUncertain",
     "CelesteModelEnds",
     "CelesteWorkersEnd",
     "CelesteArtifactDamaged",

@@ -10,7 +10,7 @@ from tests.support.waiting import until
 
 from celeste_image.core.errors import ProviderFailed
 from celeste_image.core.events import Event, Progress, Started
-from celeste_image.pipeline.flights import Flights
+from celeste_image.pipeline.flights import Flights, Start
 
 
 class Work:
@@ -35,7 +35,7 @@ class Work:
             raise
 
 
-async def read(flights: Flights, work: Work, key: object = "key") -> list[Event]:
+async def read(flights: Flights, work: Start, key: object = "key") -> list[Event]:
     async with aclosing(flights.join(key, work)) as events:
         return [event async for event in events]
 
@@ -89,6 +89,29 @@ async def test_the_last_one_who_leaves_stops_the_work_and_waits_for_its_end() ->
     assert "key" not in flights
 
 
+async def test_who_comes_while_the_work_is_stopped_starts_anew_after_its_end() -> None:
+    flights, work, log = Flights(), Work(), list[str]()
+
+    async def slow_to_stop() -> AsyncGenerator[Event, None]:
+        log.append("begin")
+        try:
+            yield Started("fake", "fake/one")
+            await work.go.wait()
+        finally:
+            await asyncio.sleep(0.01)
+            log.append("end")
+
+    first = asyncio.create_task(read(flights, slow_to_stop))
+    await until(lambda: log)
+    first.cancel()
+    await asyncio.sleep(0)
+    second = asyncio.create_task(read(flights, slow_to_stop))
+    await asyncio.wait([first])
+    work.go.set()
+    assert await second == [Started("fake", "fake/one")]
+    assert log == ["begin", "end", "begin", "end"]
+
+
 async def test_all_get_the_error_and_each_its_own() -> None:
     flights, work = Flights(), Work(ProviderFailed("broken", metadata={"owed": "true"}))
     tasks = [asyncio.create_task(read(flights, work)) for _ in range(3)]
@@ -105,3 +128,20 @@ async def test_closing_in_the_middle_stops_the_work() -> None:
     async with aclosing(flights.join("key", work)) as events:
         assert await anext(events) == Started("fake", "fake/one")
     assert work.stopped == 1
+
+
+async def test_one_who_was_told_an_error_starts_anew_at_once() -> None:
+    flights, broken, work = Flights(), Work(ProviderFailed("broken")), Work()
+
+    async def twice() -> list[Event]:
+        with pytest.raises(ProviderFailed):
+            await read(flights, broken)
+        return await read(flights, work)
+
+    tasks = [asyncio.create_task(twice()) for _ in range(3)]
+    await until(lambda: broken.runs == 1)
+    work.go.set()
+    broken.go.set()
+    async with asyncio.timeout(10):
+        assert [events[-1] for events in await asyncio.gather(*tasks)] == [saved()] * 3
+    assert (broken.runs, work.runs) == (1, 1)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from tests.support.fake_provider import Fake, FakeProvider, card, collect, collect_until_error, parameter
 
+from celeste_image.core.call import Call, EarlierCall
 from celeste_image.core.card import ChoiceRange
 from celeste_image.core.edits import AnyEdit, Erase, Instruct, Mask, Restyle
-from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, WeightsMissing
+from celeste_image.core.errors import InvalidRequest, ModelNotFound, OperationNotOffered, OutcomeUnknown, WeightsMissing
 from celeste_image.core.events import Fidelity, Progress, Started
 from celeste_image.core.fidelity import FidelityOutcome
 from celeste_image.core.image import ImageInput
@@ -224,3 +225,20 @@ async def test_options_for_another_provider_do_no_harm() -> None:
     attempt = {"fake": Fake()}
     events = await collect(routing(attempt, routes()), generate("fake/two", other={"a": 1}, fake={}))
     assert events == [Started("fake", "fake/two")]
+
+
+async def test_a_repeat_stays_with_the_model_that_an_earlier_run_came_to() -> None:
+    fake = Fake()
+    nothing = EarlierCall("1", "fake/two", range(1), is_settled=True, is_owed=False)
+    call = Call("a-call", earlier=(nothing, EarlierCall("2", "fake/two-large/v1.1", range(1)), nothing))
+    (started,) = [
+        event
+        async for event in routing({"fake": fake}, routes())(generate("fake/two"), call)
+        if isinstance(event, Started)
+    ]
+    assert started.model == "fake/two-large/v1.1"
+    gone = replace(call, earlier=(EarlierCall("3", "fake/gone", range(1)),))
+    with pytest.raises(OutcomeUnknown) as caught:
+        await collect(routing({"fake": fake}, routes()), generate("fake/two"), gone)
+    assert caught.value.metadata["ledger_entry"] == "3"
+    assert len(fake.asked) == 1

@@ -29,6 +29,7 @@ __all__ = [
     "out_options",
     "paint_options",
     "paint_parameters",
+    "pairs",
     "seed_option",
     "server_options",
 ]
@@ -246,7 +247,13 @@ def operation_options(command: Command) -> Command:
                 multiple=True,
                 metavar="NAME=VALUE",
                 callback=labels_of,
-                help="Label to add up usage by; repeatable.",
+                help="Label to add up usage and to clear cached results by; repeatable.",
+            ),
+            click.option(
+                "--cache",
+                type=click.Choice(["use", "refresh", "bypass"]),
+                default="use",
+                help="Take a cached result, make it again and replace it, or neither read nor write it; default: use.",
             ),
             click.option("--end-user", default="", metavar="ID", help="Opaque id of the end user for the provider."),
             click.option("--request-id", default="", metavar="UUID", help="Id of the request; default: a new one."),
@@ -341,6 +348,7 @@ def common_parameters(values: dict[str, Any]) -> "CommonParameters":
         "inline_limit_bytes": values.get("inline_limit"),
         "preview_count": values.get("previews", 0),
         "labels": values["labels"],
+        "cache_mode": values["cache"],
         "end_user": values["end_user"],
         "output_metadata": values.get("metadata"),
         "embed_recipe": values.get("recipe"),
@@ -363,6 +371,17 @@ def paint_parameters(values: dict[str, Any]) -> "PaintParameters":
         "style": values.get("style", ""),
         "rewrite_prompt": values["rewrite"],
     }
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """Returns the values of an option of the form NAME=VALUE by their names. Raises click.BadParameter."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        found[name] = value
+    return found
 
 
 def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:

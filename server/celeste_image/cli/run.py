@@ -7,6 +7,7 @@ from typing import Any
 import click
 from google.protobuf import json_format
 
+from celeste_image.cli.costs import say_costs
 from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.cli.output import Output
 from celeste_image.cli.own_server import connect
@@ -16,7 +17,7 @@ from celeste_image.client import Client
 from celeste_image.client.checks import check_request, check_text
 from celeste_image.core import events
 from celeste_image.core.request import Edit, Generate, ImageRequest, Upscale
-from celeste_image.core.result import OperationResult
+from celeste_image.core.result import OperationResult, ResultSource
 from celeste_image.wire.results import result_to_proto
 
 __all__ = ["make_images", "print_result", "show"]
@@ -74,6 +75,8 @@ def show(
                 case events.Completed():
                     shown.done()
                     result = event.result
+        if result and result.source is ResultSource.CACHED:
+            shown.tell("cached: the result of an equal request")
     if result is None:
         raise click.ClickException("the server ended the stream without a result")
     return result
@@ -104,6 +107,7 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
         for path in saved.paths:
             if path:
                 say(path)
+        say_costs(result)
     for index, error in result.failures.items():
         say(f"image {index} was not made: {error.message}", err=True)
     return saved.code or (PARTLY_DONE if result.failures else 0)

@@ -134,7 +134,7 @@ def command(
             if settings.admin.listen and not folder:
                 facts["admin"] = server.start_admin(settings.admin.listen)
             addresses = await server.start(settings.server.listen)
-        except (NotSealed, OSError) as error:
+        except (NotSealed, OSError, ValueError) as error:
             log.error("start", error=str(error))
             if settings.log.file:
                 click.echo(f"Error: {error}", err=True)

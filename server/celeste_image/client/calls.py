@@ -18,6 +18,7 @@ from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
+    CacheMode,
     Edit,
     Generate,
     ImageRequest,
@@ -199,7 +200,10 @@ class CommonParameters(TypedDict, total=False):
         provider_options: Options of one provider, by the provider's name.
         inline_limit_bytes: Most bytes of images inside the response; None means the server's default.
         preview_count: Number of previews in a stream, 0 to 8.
-        labels: Labels of your own, such as {"project": "spring"}, to add up usage by; the provider never gets them.
+        labels: Labels of your own, such as {"project": "spring"}, to add up usage and to clear cached results by; the
+            provider never gets them.
+        cache_mode: Use of the server's cache: "use" takes a cached result, "refresh" makes it again and replaces it,
+            "bypass" neither reads nor writes it.
         end_user: Opaque id of the end user for the provider.
         output_metadata: Handling of the metadata in the images; None means the server's setting.
         embed_recipe: Whether the recipe is written into the images; None means the server's setting.
@@ -213,6 +217,7 @@ class CommonParameters(TypedDict, total=False):
     inline_limit_bytes: int | None
     preview_count: int
     labels: Mapping[str, str]
+    cache_mode: Literal["use", "refresh", "bypass"]
     end_user: str
     output_metadata: Literal["keep", "strip"] | None
     embed_recipe: bool | None
@@ -324,12 +329,14 @@ def _paint(parameters: PaintParameters) -> Any:
 
 def _common(parameters: CommonParameters) -> Any:
     metadata: Any = parameters.get("output_metadata")
+    cache_mode: Any = parameters.get("cache_mode", CacheMode.USE)
     options = RequestOptions(
         strict=parameters.get("strict", False),
         provider_options=parameters.get("provider_options") or {},
         inline_limit_bytes=parameters.get("inline_limit_bytes"),
         preview_count=parameters.get("preview_count", 0),
         labels=parameters.get("labels") or {},
+        cache_mode=cache_mode,
         routing=Routing(checked_items(parameters.get("fallback_models", ()), "fallback_models")),
         end_user=parameters.get("end_user", ""),
         output_metadata=metadata,

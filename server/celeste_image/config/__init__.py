@@ -1,19 +1,24 @@
 """Configuration: the settings of a server, from file, environment and flags.
 
 sections.py      the tables and keys, with their defaults and ranges
+callers.py       the tables of callers and of encryption
+database.py      the table of the database
 loading.py       puts the sources together, and finds every mistake at once
 sources.py       file, environment and flags; where each setting comes from
 files.py         TOML, YAML and JSON, with the line of each key
 yaml_values.py   values of YAML 1.2
 problems.py      a mistake, as a sentence with its place
 references.py    secrets by value, by variable and by file
+secret_text.py   the type of a secret setting
 describe.py      what each setting means, from the docstrings of the tables
 template.py      the file that `celeste config init` writes
 schema.py        JSON Schema for editors
 """
 
+from celeste_image.config.database import DatabaseSettings
 from celeste_image.config.loading import Configuration, load
 from celeste_image.config.problems import ConfigurationInvalid, Problem, problems_in
+from celeste_image.config.secret_text import SecretText
 from celeste_image.config.sections import (
     ImageRule,
     ImageSettings,
@@ -21,7 +26,6 @@ from celeste_image.config.sections import (
     LogSettings,
     SafetySettings,
     SandboxSettings,
-    SecretText,
     ServerSettings,
     Settings,
     StoreSettings,
@@ -33,6 +37,7 @@ from celeste_image.config.sources import Flag
 __all__ = [
     "Configuration",
     "ConfigurationInvalid",
+    "DatabaseSettings",
     "Flag",
     "ImageRule",
     "ImageSettings",

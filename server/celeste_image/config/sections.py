@@ -13,15 +13,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetPydanticSchema,
     StringConstraints,
     field_validator,
     model_validator,
 )
-from pydantic_core import core_schema
 
 from celeste_image.config.callers import CallerSettings, TlsSettings
+from celeste_image.config.database import DatabaseSettings
 from celeste_image.config.references import ENVIRONMENT, FILE
+from celeste_image.config.secret_text import SecretText
 from celeste_image.config.section import Section
 from celeste_image.core.address import address_problem, is_local
 from celeste_image.core.loggers import logger_problem
@@ -31,6 +31,7 @@ from celeste_image.core.secret import Secret, hide
 
 __all__ = [
     "AdminSettings",
+    "DatabaseSettings",
     "ImageRule",
     "ImageSettings",
     "LedgerSettings",
@@ -57,25 +58,6 @@ AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62
 
 SECRET_NAME = re.compile(r"(.*_)?(key|token|secret|password)|headers", re.IGNORECASE)
 """Keys of a provider's table whose values are secret, in plug-ins too; of a nested table, all its values are."""
-
-
-def _secret(value: Any) -> Secret:
-    if not isinstance(value, str | Secret):
-        raise ValueError("must be text")
-    return Secret(value) if isinstance(value, str) else value
-
-
-SecretText = Annotated[
-    Secret,
-    GetPydanticSchema(
-        lambda _, __: core_schema.no_info_plain_validator_function(
-            _secret,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-            json_schema_input_schema=core_schema.str_schema(),
-        )
-    ),
-]
-"""A field that takes text and keeps it as a Secret, which dumps of the model do not show. See `references.py`."""
 
 
 def _listenable(addresses: list[str]) -> list[str]:
@@ -173,8 +155,10 @@ class StoreSettings(Section):
 
 
 class LedgerSettings(Section):
-    """`[ledger]`: paid calls and usage, in the database of a store in a folder."""
+    """`[ledger]`: paid calls, outcomes of requests, and usage."""
 
+    replay_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
+    """How long a repeated `request_id` gets the first outcome; 0 means that no outcome is kept."""
     keep_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] = 9600
     """How long usage, and paid calls whose outcome is known, can be queried: 400 days. Uncertain calls stay."""
 
@@ -363,7 +347,8 @@ class Settings(BaseModel):
     server: ServerSettings = ServerSettings()
     admission: AdmissionSettings = AdmissionSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    database: DatabaseSettings = DatabaseSettings()
+    ledger: LedgerSettings = LedgerSettings()
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()

@@ -12,6 +12,7 @@ LOGGERS = {
     f"{PACKAGE}.calls": "one line per operation",
     f"{PACKAGE}.certificates": "certificates that were exchanged, or can't be used",
     f"{PACKAGE}.credentials": "keys of vendors: their form, and new ones in a file",
+    f"{PACKAGE}.database": "the database on PostgreSQL: failures, new versions of its tables",
     f"{PACKAGE}.engines": "what worker processes write to standard error",
     f"{PACKAGE}.imaging": "images of vendors that are decoded",
     f"{PACKAGE}.ledger": "paid calls whose end is not known or not written, usage that is not written",

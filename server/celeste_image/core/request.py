@@ -15,6 +15,7 @@ from celeste_image.core.image import DEFAULT_SIZE, ImageInput, ImageReference, S
 __all__ = [
     "AnalysisKind",
     "Analyze",
+    "CacheMode",
     "Edit",
     "Generate",
     "ImageRequest",
@@ -53,6 +54,14 @@ class OutputMetadata(StrEnum):
     STRIP = "strip"
 
 
+class CacheMode(StrEnum):
+    """Use of the cache of results: take a cached result, make it again and replace it, or neither read nor write it."""
+
+    USE = "use"
+    REFRESH = "refresh"
+    BYPASS = "bypass"
+
+
 class UpscaleMode(StrEnum):
     """Way to enlarge an image: fast, faithful to the source, or with invented detail."""
 
@@ -77,7 +86,8 @@ class RequestOptions:
         provider_options: Options of one provider, by the provider's name.
         inline_limit_bytes: Most image bytes inside the response; None means the server's default.
         preview_count: Number of previews, 0 to 8.
-        labels: Labels of the caller's own, such as `project`, to add up usage by; the provider never gets them.
+        labels: The caller's own labels, to add up usage and to clear cached results by. No provider gets them.
+        cache_mode: Use of the cache of results.
         routing: Models to try after the model of the request.
         end_user: Opaque id of the end user, for the provider's abuse detection; empty tells the provider nothing.
         output_metadata: Handling of the metadata in the images; None means the server's setting.
@@ -90,6 +100,7 @@ class RequestOptions:
     inline_limit_bytes: int | None = None
     preview_count: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    cache_mode: CacheMode = CacheMode.USE
     routing: Routing = Routing()
     end_user: str = ""
     output_metadata: OutputMetadata | None = None

@@ -15,7 +15,8 @@ Rows = list[Row]
 class Transaction(Protocol):
     """Statements in SQL that both databases know. `$1` is the first value, in each place where it is written.
 
-    Only the methods of a transaction are awaited in it.
+    Only the methods of a transaction are awaited in it. PostgreSQL must know the type of each value, from the column
+    that the value meets, or from a CAST.
     """
 
     async def rows(self, statement: str, *values: Value) -> Rows:
@@ -44,5 +45,5 @@ class Records(Protocol):
         Raises:
             StorageFull: There is no room; nothing was changed.
             StorageUnavailable: The database can't be written; nothing was changed, unless the connection was lost at
-                the commit.
+                the commit: then nobody knows.
         """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from celeste_image.database.schema import STEPS
 
-__all__ = ["FileReport", "look_at", "version_warning"]
+__all__ = ["TABLES", "FileReport", "look_at", "version_warning"]
 
 TABLES = ("entries", "small_blobs", "calls", "operations")
 MOST_PROBLEMS = 20
@@ -15,13 +15,13 @@ MOST_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What was found in a database file.
+    """What was found in a database.
 
     Attributes:
         version: Version of its schema.
         current: Version of the schema that this Celeste makes.
         rows: Number of rows by table, of the tables that it has.
-        problems: What SQLite finds damaged; empty for a sound file.
+        problems: What SQLite finds damaged; empty for a sound file, and on PostgreSQL.
     """
 
     version: int

@@ -44,17 +44,18 @@ class Database:
     Args:
         path: The file; created if absent.
         first: Work on the file before all other, such as taking over an older store.
+        durable: Whether a commit waits for the disk. A file that ends with its server need not.
 
     Raises:
         ValueError: The file is of a later version of Celeste.
         OSError: The file can't be opened or written.
     """
 
-    def __init__(self, path: Path, first: Work[None] | None = None) -> None:
-        connection = _connect(path, "rwc")
+    def __init__(self, path: Path, first: Work[None] | None = None, *, durable: bool = True) -> None:
+        connection = _connect(path, "rwc", durable)
         try:
             _prepare(connection, first)
-            readers = [_connect(path, "rw") for _ in range(READERS)]  # now: the path may lead elsewhere later
+            readers = [_connect(path, "rw", durable) for _ in range(READERS)]  # now: the path may lead elsewhere later
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -222,12 +223,12 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, durable: bool) -> sqlite3.Connection:
     """Opens a connection. Raises OSError."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA synchronous = FULL")  # a commit waits for the disk
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")  # FULL: a commit waits for the disk
     except sqlite3.Error as error:
         raise OSError(errno.EIO, str(error), str(path)) from error
     return connection

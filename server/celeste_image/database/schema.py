@@ -1,11 +1,11 @@
-"""Schema: the tables of the database, as steps that each bring a file from one version to the next.
+"""Schema: the tables of the database, as steps that each bring a database from one version to the next.
 
 Never change a step that was released; add one.
 """
 
 import sqlite3
 
-__all__ = ["STEPS", "migrate"]
+__all__ = ["STEPS", "check_version", "migrate"]
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -30,7 +30,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # A call to a provider that may have to be paid. `server` is the one that makes it; `ticket` is the provider's
-        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON object of amounts by unit.
+        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON list of
+        # [unit, amount, model], or an object of amounts by unit in rows of earlier versions.
         """
         CREATE TABLE calls (
             id TEXT NOT NULL PRIMARY KEY,
@@ -63,15 +64,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE calls ADD COLUMN count INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE calls ADD COLUMN receipt BLOB",
         # A request that a repeat is answered for. `fingerprint` is the digest of its body, `server` the one that works
-        # on it, `outcome` what it came to, as JSON, NULL until then. It is forgotten after `expires`.
+        # on it. `body` is the request as JSON, until its end, and NULL if images are inside it. `outcome` is what it
+        # came to, as JSON, NULL until then. It is forgotten after `expires`.
         """
         CREATE TABLE requests (
             tenant TEXT NOT NULL,
             id TEXT NOT NULL,
+            caller TEXT NOT NULL,
             fingerprint BLOB NOT NULL,
             server TEXT NOT NULL,
             started INTEGER NOT NULL,
             expires INTEGER NOT NULL,
+            body BLOB,
             outcome BLOB,
             PRIMARY KEY (tenant, id)
         ) WITHOUT ROWID
@@ -79,12 +83,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX requests_by_expiry ON requests (expires)",
     ),
     (
-        # What a call costs, in billionths of `currency`: `settled` has to be paid, `uncertain` may have to be. NULL is
-        # unknown. `basis` is the origin of `settled`.
+        # The cost of a call: `settled` has to be paid, `uncertain` may have to be, both in billionths of `currency`,
+        # NULL if unknown; `basis` is the origin of `settled`.
         "ALTER TABLE calls ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE calls ADD COLUMN settled INTEGER",
         "ALTER TABLE calls ADD COLUMN uncertain INTEGER",
         "ALTER TABLE calls ADD COLUMN basis TEXT NOT NULL DEFAULT ''",
+        "UPDATE calls SET currency = 'USD', settled = 0, basis = 'calculated' WHERE state = 'settled' AND owed = 0",
     ),
     (
         # An operation that ended. Ids begin with `started` in hexadecimal, as those of calls do: an id is a time, too.
@@ -112,7 +117,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX operations_of_request ON operations (tenant, request_id)",
     ),
 )
-"""Statements of each step. The version of a file is the number of steps that it has had."""
+"""Statements of each step. The version of a database is the number of steps that it has had. `postgres_schema.py`
+translates them for PostgreSQL."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -123,9 +129,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         sqlite3.Error: The file can't be written.
     """
     while (version := _version(connection)) != len(STEPS):
-        if version > len(STEPS):
-            text = f"the database has version {version}, and this version of Celeste knows {len(STEPS)}: update Celeste"
-            raise ValueError(text)
+        check_version(version)
         connection.execute("BEGIN IMMEDIATE")
         try:
             if _version(connection) == version:  # another server may have taken the step meanwhile
@@ -136,6 +140,14 @@ def migrate(connection: sqlite3.Connection) -> None:
         except BaseException:
             connection.rollback()
             raise
+
+
+def check_version(version: int) -> None:
+    """Raises ValueError if a database is of a later version of Celeste."""
+    if version > len(STEPS):
+        raise ValueError(
+            f"the database has version {version}, and this version of Celeste knows {len(STEPS)}: update Celeste"
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -12,6 +12,7 @@ from celeste_image.core.errors import ERRORS, Attempt, CelesteError, InternalErr
 from celeste_image.core.events import (
     Analyzed,
     Billed,
+    Charged,
     ComputeUsed,
     Event,
     Fidelity,
@@ -22,9 +23,9 @@ from celeste_image.core.events import (
     Warned,
 )
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "plain"]
 
-KEPT = (Started, Fidelity, Warned, Saved, Analyzed, SafetyJudged, ComputeUsed, Billed)
+KEPT = (Started, Fidelity, Warned, Saved, Analyzed, SafetyJudged, ComputeUsed, Billed, Charged)
 """Events that make up a result, beside ImageFailed. The others tell how far the work was."""
 BY_NAME = {cls.__name__: cls for cls in KEPT}
 
@@ -49,7 +50,7 @@ class Outcome:
     def encode(self) -> bytes:
         """Returns the outcome as JSON."""
         told = [_told(event) for event in self.events if self.keeps(event)]
-        return orjson.dumps({"events": told, "error": self.error and _fields(self.error)}, default=_plain)
+        return orjson.dumps({"events": told, "error": self.error and _fields(self.error)}, default=plain)
 
     @classmethod
     def decode(cls, data: bytes) -> "Outcome":
@@ -58,7 +59,7 @@ class Outcome:
             found = orjson.loads(data)
             events = [_event(kind, values) for kind, values in found["events"]]
             return cls(tuple(events), _error(found["error"]) if found["error"] else None)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an outcome: {type(error).__name__}") from error
 
 
@@ -74,7 +75,7 @@ def _told(event: Event) -> tuple[str, object]:
 def _event(kind: str, values: Any) -> Event:
     if kind == "ImageFailed":
         return ImageFailed(int(values["index"]), _error(values["error"]))
-    event: Event = _adapter(BY_NAME[kind]).validate_python(values)
+    event: Event = _adapter(BY_NAME[kind]).validate_python(values, extra="forbid")
     return event
 
 
@@ -101,7 +102,8 @@ def _error(fields: dict[str, Any]) -> CelesteError:
     )
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Returns what orjson can write of a value that it can't. Raises TypeError for bytes, which belong elsewhere."""
     if isinstance(value, Mapping):
         return dict(value)
     if value == b"":

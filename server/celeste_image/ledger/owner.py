@@ -1,76 +1,37 @@
 """Owner: the server that a row belongs to while its call runs, and how others see that it is gone."""
 
-import contextlib
-import fcntl
-import os
-import re
-import secrets
-from pathlib import Path
+from collections.abc import Collection
+from typing import Protocol
 
 __all__ = ["Owner"]
 
-NAME = re.compile(r"[0-9a-f]{32}")
 
+class Owner(Protocol):
+    """A running server, as the other servers of its ledger see it: alive until its process ends, however slow it is.
 
-class Owner:
-    """A running server, by a file that it keeps locked. The kernel takes the lock away when the process ends, however.
-
-    No clock and no heartbeat: a server that stands still is not taken for a dead one.
-
-    Args:
-        folder: Folder of the files, one of a server; created if absent.
-
-    Raises:
-        OSError: The file can't be made.
+    Attributes:
+        look_seconds: How often to look for servers that are gone.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        while not self._lock_new_file():
-            pass  # another server took the file for that of a dead one, in the moment before it was locked
+    look_seconds: float
 
-    def _lock_new_file(self) -> bool:
-        self.name = secrets.token_hex(16)
-        path = self._path(self.name)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(self._file), path.stat()):
-                return True
-        os.close(self._file)
-        return False
+    @property
+    def name(self) -> str:
+        """The name of this server; a restarted one has another."""
 
-    def sweep(self) -> None:
-        """Removes the files of servers that have ended without removing them. Raises OSError."""
-        for path in self._folder.iterdir():
-            self.is_gone(path.name)
+    async def begin(self) -> None:
+        """Shows the others that this server lives. If that fails it goes on trying, and `check` raises."""
 
-    def is_gone(self, name: str) -> bool:
-        """Returns whether another server has ended. Its file is removed then."""
-        if name == self.name:
-            return False
-        if not NAME.fullmatch(name):
-            return True
-        path = self._path(name)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            path.unlink(missing_ok=True)
-            return True
-        finally:
-            os.close(file)
+    def check(self) -> None:
+        """Raises StorageUnavailable while the others may take this server for a dead one."""
 
-    def close(self) -> None:
+    async def gone(self, names: Collection[str]) -> list[str]:
+        """Returns which other servers have ended; a server of whom that is not sure is left out.
+
+        Raises:
+            OSError: The others can't be looked for.
+            StorageUnavailable: Likewise.
+        """
+
+    async def close(self) -> None:
         """Ends the server's life: others may take over what it left open."""
-        self._path(self.name).unlink(missing_ok=True)
-        os.close(self._file)
-
-    def _path(self, name: str) -> Path:
-        return self._folder / name

@@ -7,8 +7,9 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Operations
+from celeste_image.ledger import Ledger, Operations, Requests
 from celeste_image.pipeline.authorize import authorizing
+from celeste_image.pipeline.charge import charging_refusals
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.enter import entering
@@ -19,8 +20,9 @@ from celeste_image.pipeline.metadata import MetadataDefaults, writing_metadata
 from celeste_image.pipeline.observe import observing, observing_provider, observing_wait
 from celeste_image.pipeline.pause import pausing
 from celeste_image.pipeline.pixel_lock import pixel_locking
+from celeste_image.pipeline.replay import replaying
 from celeste_image.pipeline.retry import RetryPolicy, retrying
-from celeste_image.pipeline.route import routing
+from celeste_image.pipeline.route import may_cost, routing
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.pipeline.safety.steps import checking_inputs, checking_outputs, checking_prompts
 from celeste_image.pipeline.save import saving
@@ -43,8 +45,9 @@ class Parts:
         breakers: Pauses each provider that keeps failing, by its name.
         images_in: Reads the images of requests.
         store: Keeps the images that are made.
-        ledger: Has each paid call; None for a store without a database.
-        operations: Counts each operation that ended; None for a store without a database.
+        ledger: Has each paid call.
+        requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
+        operations: Counts each operation that ended.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -61,8 +64,9 @@ class Parts:
     breakers: Mapping[str, Breaker]
     images_in: ImagesIn
     store: ArtifactStore
-    ledger: Ledger | None
-    operations: Operations | None
+    ledger: Ledger
+    requests: Requests | None
+    operations: Operations
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -81,10 +85,12 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
+    if parts.requests:  # a repeated request id gets its first outcome
+        run = replaying(run, parts.requests, partial(may_cost, registry=parts.registry))
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
-    count = parts.operations.add if parts.operations else None
+    count = parts.operations.add
     run = completing(run, logs_prompts=parts.logs_prompts, count=count)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics
@@ -97,12 +103,13 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     sorts = provider if isinstance(provider, SortsWork) else None
     slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
     run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = charging_refusals(run)  # whether a refusal has to be paid, by the card
     run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    if parts.ledger:
-        run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    # a row before each paid call, settled with its cost after it
+    run = spending(run, parts.ledger, parts.registry.cards)
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)

@@ -14,6 +14,7 @@ from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded
 from celeste_image.core.events import (
     Analyzed,
     Billed,
+    Charged,
     Completed,
     ComputeUsed,
     Event,
@@ -26,6 +27,7 @@ from celeste_image.core.events import (
     Started,
 )
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity, merged, total
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, ResultSource, Usage
 from celeste_image.core.safety import SafetyVerdict
@@ -48,7 +50,8 @@ class Outcome:
         self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
-        self.billed: dict[str, float] = {}
+        self.billed: list[Quantity] = []
+        self.costs: list[Cost] = []
         self.safety: list[SafetyVerdict] = []
         self.source = ResultSource.MADE
 
@@ -73,8 +76,9 @@ class Outcome:
             case ComputeUsed():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
             case Billed():
-                for unit, amount in event.quantities.items():
-                    self.billed[unit] = self.billed.get(unit, 0.0) + amount
+                self.billed += event.quantities
+            case Charged():
+                self.costs.append(event.cost)
 
     def result(self, request_id: str) -> OperationResult:
         """Returns the result of the events so far."""
@@ -88,9 +92,10 @@ class Outcome:
             failures=self.failures,
             analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
-            usage=Usage(len(images), megapixels, self.compute_seconds, self.billed),
+            usage=Usage(len(images), megapixels, self.compute_seconds, merged(self.billed)),
             safety=tuple(safety),
             source=self.source,
+            costs=total(self.costs),
         )
 
     def ended(

@@ -10,9 +10,10 @@ from dataclasses import replace
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Event, Preview, Progress, Saved
 
-__all__ = ["Flights"]
+__all__ = ["Flights", "Start"]
 
 Start = Callable[[], AsyncGenerator[Event, None]]
+"""Starts some work, and returns its events."""
 
 
 class Flights:
@@ -36,18 +37,18 @@ class Flights:
             key: What the work is.
             start: Starts the work.
         """
-        flight = self._running.get(key)
+        while (flight := self._running.get(key)) and flight.is_left:
+            await asyncio.wait([flight.task])
         if flight is None:
-            flight = self._running[key] = _Flight(start())
-            flight.task.add_done_callback(lambda _: self._running.pop(key, None))
+            flight = self._running[key] = _Flight(start(), lambda: self._running.pop(key))
         reader = flight.enter()
         try:
             async with aclosing(reader.events()) as events:
                 async for event in events:
                     yield event
         finally:
-            if flight.leave(reader):
-                self._running.pop(key, None)  # who comes now starts anew
+            flight.leave(reader)
+            if flight.is_left:
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
 
@@ -86,12 +87,18 @@ class _Reader:
 
 
 class _Flight:
-    """Work in a task of its own, and its callers."""
+    """Work in a task of its own, and its callers.
 
-    def __init__(self, work: AsyncGenerator[Event, None]) -> None:
+    Attributes:
+        is_left: Whether all callers have left, so that the work is being stopped.
+    """
+
+    def __init__(self, work: AsyncGenerator[Event, None], end: Callable[[], object]) -> None:
         self._past: list[Event] = []
         self._readers: list[_Reader] = []
         self._first: _Reader | None = None
+        self._end = end
+        self.is_left = False
         self.task = asyncio.create_task(self._run(work))
 
     def enter(self) -> _Reader:
@@ -101,11 +108,11 @@ class _Flight:
         self._first = self._first or reader
         return reader
 
-    def leave(self, reader: _Reader) -> bool:
-        """Removes a caller; returns whether it was the last one and the work still runs."""
+    def leave(self, reader: _Reader) -> None:
+        """Removes a caller."""
         self._readers.remove(reader)
         reader.reads.set()
-        return not self._readers and not self.task.done()
+        self.is_left = not self._readers and not self.task.done()
 
     async def _run(self, work: AsyncGenerator[Event, None]) -> None:
         error: BaseException | None = None
@@ -118,6 +125,7 @@ class _Flight:
             if not isinstance(raised, Exception):
                 raise
         finally:
+            self._end()  # nobody enters from now on
             for index, reader in enumerate(self._readers):
                 reader.end(_copy(error) if index else error)
 

@@ -25,7 +25,7 @@ from celeste_image.core.request import Edit, ImageRequest, Upscale
 from celeste_image.pipeline.attempts import Attempts, may_try_another
 from celeste_image.providers.registry import Registry
 
-__all__ = ["cards_for", "check_able", "routing"]
+__all__ = ["cards_for", "check_able", "may_cost", "routing"]
 
 log = structlog.get_logger("celeste_image.routes")
 
@@ -102,6 +102,14 @@ def cards_for(request: ImageRequest, registry: Registry) -> list[ModelCard]:
             error.violations = tuple(replace(violation, field=path) for violation in error.violations)
             raise
     return list({card.id: card for card in cards}.values())
+
+
+def may_cost(request: ImageRequest, registry: Registry) -> bool:
+    """Returns whether one of the models of a request may have to be paid. A request that is refused costs nothing."""
+    try:
+        return any(card.is_paid is not False for card in cards_for(request, registry))
+    except CelesteError:
+        return False
 
 
 def _begun_with(earlier: EarlierCall, registry: Registry) -> ModelCard:

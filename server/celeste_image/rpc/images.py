@@ -112,14 +112,13 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         core = read_operation(request)
         remaining = context.time_remaining()
         deadline = time.monotonic() + (self._call_seconds if remaining is None else remaining)
-        is_stream = isinstance(request, image_service_pb2.StreamRequest)
         operation, _ = _operation_of(request)
         call = Call(
             request_id,
             caller.get(),
             deadline,
             is_named=bool(getattr(operation, "request_id", "")),
-            is_watched=is_stream,
+            is_watched=isinstance(request, image_service_pb2.StreamRequest),
         )
         return core, call
 

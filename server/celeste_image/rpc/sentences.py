@@ -20,6 +20,7 @@ FORMS = {
     "^[0-9a-f]{64}$": "a SHA-256 digest: 64 hexadecimal digits in lower case",
     "^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$": "a ratio such as 16:9",
     "^[a-z][a-z0-9_-]{0,62}$": "a name of lower-case letters, digits, - and _, such as local",
+    "^[a-z][a-z0-9_.-]{0,62}$": "a name of lower-case letters, digits, -, _ and ., such as project",
 }
 """The patterns of the contract in words. A test compares them with the patterns in the `.proto` files."""
 

@@ -4,25 +4,29 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.protobuf import duration_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 
 from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
-from celeste_image.ledger import Ledger, Operations
+from celeste_image.databases import OpenDatabase
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
+from celeste_image.pipeline.resume import resume_lost
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
 from celeste_image.rpc.artifacts import ArtifactServicer
 from celeste_image.rpc.health import Health
 from celeste_image.rpc.http2 import listen, server_options
 from celeste_image.rpc.images import ImageServicer
 from celeste_image.rpc.interceptors import CallInterceptor
+from celeste_image.rpc.looks import Looks
 from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
 from celeste_image.rpc.tls import tls_credentials
@@ -86,7 +90,7 @@ class Server:
         )
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
-        usage = UsageServicer(app.records, app.operations)
+        usage = UsageServicer(app.database.records, app.database.operations)
         usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, self._server)
         self.health = Health(app, SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._server)
@@ -100,6 +104,7 @@ class Server:
 
         Raises:
             OSError: The server cannot listen on an address.
+            ValueError: The database refuses the server; the text names the setting.
         """
         _allow_files()
         bound = []
@@ -107,16 +112,21 @@ class Server:
             if address.startswith("unix:") and _is_served(address.removeprefix("unix:").removeprefix("//")):
                 raise OSError(f"can't listen on {address}: another server listens there")
             bound.append(listen(address, self._add_port))
-        if self._app.ledger:
-            await _recover(self._app.ledger)
+        await _begin(self._app.database)
+        looks = Looks(self._app.ledger, self._resume)
+        await looks.look()
         await self.health.begin()
         await self._server.start()
-        every_seconds = self._app.settings.store.sweep_minutes * 60
-        sweeping = sweep_always(self._app.store, self._app.operations, every_seconds)
-        self._tasks = [asyncio.create_task(sweeping), asyncio.create_task(self.health.watch())]
+        sweeping = sweep_always(self._app.store, self._app.database, self._app.settings.store.sweep_minutes * 60)
+        self._tasks = [asyncio.create_task(each) for each in (sweeping, looks.always(), self.health.watch())]
         for name, breaker in self._app.breakers.items():
             breaker.changed = partial(self.health.note_pause, name)
         return bound
+
+    async def _resume(self) -> None:
+        """Goes on with the requests of dead servers that a provider has jobs for. Raises StorageUnavailable."""
+        if requests := self._app.database.requests:
+            await resume_lost(self._app.run, requests, self._app.settings.server.call_seconds)
 
     def _add_port(self, address: str) -> int:
         """Returns the port. Connections over TCP are encrypted if there are certificates; a Unix socket is a file."""
@@ -200,16 +210,16 @@ def _is_served(path: str) -> bool:
     return False
 
 
-async def _recover(ledger: Ledger) -> None:
-    """Finds the calls of dead servers. A disk that is full is no reason not to start: the next start finds them."""
+async def _begin(database: OpenDatabase) -> None:
+    """Connects to the database. One that can't be reached is no reason not to start; one that refuses the server is."""
     try:
-        await ledger.recover()
-    except (CelesteError, OSError) as error:
-        log.error("paid calls not looked for", error=f"{type(error).__name__}: {error}")
+        await database.begin()
+    except CelesteError as error:
+        log.error("database not reached", error=f"{type(error).__name__}: {error}")
 
 
-async def sweep_always(store: ArtifactStore, operations: Operations | None, every_seconds: float) -> None:
-    """Removes expired entries of the store and of the ledger periodically.
+async def sweep_always(store: ArtifactStore, database: OpenDatabase, every_seconds: float) -> None:
+    """Removes expired entries of the store and of the database periodically.
 
     Logs a failure and retries at the next interval.
     """
@@ -217,7 +227,7 @@ async def sweep_always(store: ArtifactStore, operations: Operations | None, ever
         await asyncio.sleep(every_seconds)
         try:
             records, blobs, uploads = await store.sweep(every_seconds)
-            rows = await operations.sweep() if operations else 0
+            rows = await database.sweep()
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:
@@ -237,5 +247,12 @@ def _info(app: App) -> model_service_pb2.GetServerInfoResponse:
             image_pixels=limits.max_pixels,
             image_side=limits.max_side,
             media_types=IMAGE_TYPES,
+            replay_time=_duration(app.database.requests.window) if app.database.requests else None,
         ),
     )
+
+
+def _duration(time: timedelta) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromTimedelta(time)
+    return duration

@@ -27,22 +27,22 @@ MOST_DAYS = 10_000_000
 
 
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
-    """Tells what was used and what it cost. Without a database, all lists are empty.
+    """Tells what was used and what it cost.
 
     Args:
-        records: The database; None for a server without one.
-        operations: Counts the operations of this server; None likewise.
+        records: The database.
+        operations: Counts the operations of this server.
         now: The time in UTC.
     """
 
     def __init__(
         self,
-        records: Records | None,
-        operations: Operations | None,
+        records: Records,
+        operations: Operations,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._records, self._operations, self._now = records, operations, now
-        self._reader = UsageReader(records) if records else None
+        self._reader = UsageReader(records)
 
     async def QueryUsage(self, request: pb.QueryUsageRequest, context: Context) -> pb.QueryUsageResponse:
         """Adds up usage and costs. All pages end at the time that the first one ended."""
@@ -54,8 +54,6 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         if start:
             query, after = _continued(query, start)
         response = pb.QueryUsageResponse()
-        if self._reader is None or self._operations is None:
-            return response
         await self._operations.flush()  # the caller finds what it did a moment ago
         rows, last = await self._reader.rows(tenant, query, after, page_size(request))
         size = 0
@@ -85,8 +83,6 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             raise token_refused()
         wanted = filter_from_proto(request)
         response = pb.ListLedgerEntriesResponse()
-        if self._records is None:
-            return response
         size = 0
         for entry in await list_entries(self._records, tenant, wanted, before=before, limit=most + 1):
             message = entry_to_proto(entry)

@@ -70,7 +70,9 @@ def check_room(url: str, memory_bytes: int, reserve_bytes: int) -> None:
         raise ValueError("store.memory_bytes: must be above store.reserve_bytes, or nothing can be stored")
 
 
-def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMORY_BYTES) -> Backend:
+def open_backend(
+    url: str, options: Mapping[str, str], memory_bytes: int = MEMORY_BYTES, *, durable: bool = True
+) -> Backend:
     """Returns the backend at a URL.
 
     Args:
@@ -78,6 +80,7 @@ def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMOR
         options: For S3, obstore's keys: `endpoint`, `region`, `aws_access_key_id` and so on. The usual AWS variables
             supply missing ones.
         memory_bytes: Most bytes of a store in memory.
+        durable: Whether a write to the database of a folder waits for the disk.
 
     Raises:
         ValueError: The URL has another form, an option is unknown, or the folder's store is of a later version.
@@ -89,17 +92,17 @@ def open_backend(url: str, options: Mapping[str, str], memory_bytes: int = MEMOR
     if parts.scheme == "memory":
         return Backend(MemoryObjects(memory_bytes))
     if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
-        return _open_folder(Path(url2pathname(parts.path)))
+        return _open_folder(Path(url2pathname(parts.path)), durable)
     if parts.scheme == "s3" and parts.netloc:
         return Backend(_open_s3(url, options), far=True)
     given = f", not {parts.scheme}://" if "://" in url else ""  # no more of it: it may be a misplaced key
     raise ValueError(f"store.url: must be memory:///, file:///FOLDER or s3://BUCKET/PREFIX{given}")
 
 
-def _open_folder(folder: Path) -> Backend:
+def _open_folder(folder: Path, durable: bool) -> Backend:
     make_folder(folder)
     try:
-        database = Database(folder / DATABASE, partial(take_over_records, folder))
+        database = Database(folder / DATABASE, partial(take_over_records, folder), durable=durable)
     except ValueError as error:
         raise ValueError(f"store.url: {folder}: {error}") from error
     flush(folder)  # a new database's name is durable before anything in it is acknowledged

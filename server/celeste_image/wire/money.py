@@ -1,45 +1,53 @@
-"""Converts costs and billed quantities between core values and protobuf."""
+"""Converts money, costs and quantities between core values and protobuf."""
 
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
-from celeste_image.v1 import money_pb2
+from celeste_image.v1 import money_pb2 as pb
 from celeste_image.wire.values import enum_number, enum_word
 
-__all__ = ["cost_from_proto", "cost_to_proto", "quantity_from_proto", "quantity_to_proto"]
+__all__ = [
+    "cost_from_proto",
+    "cost_to_proto",
+    "money_from_proto",
+    "money_to_proto",
+    "quantity_from_proto",
+    "quantity_to_proto",
+]
 
 
-def cost_to_proto(cost: Cost) -> money_pb2.Cost:
-    """Returns the message of a cost. An unknown amount is unset."""
-    return money_pb2.Cost(
-        settled=_money_to_proto(cost.settled),
-        uncertain=_money_to_proto(cost.uncertain),
-        basis=enum_number(money_pb2.CostBasis, cost.basis),
+def money_to_proto(money: Money | None) -> pb.Money | None:
+    """Returns the message of an amount; None for an unknown one."""
+    return None if money is None else pb.Money(currency_code=money.currency_code, nanos=money.nanos)
+
+
+def money_from_proto(message: pb.Money) -> Money:
+    """Returns the amount of a message."""
+    return Money(message.currency_code, message.nanos)
+
+
+def cost_to_proto(cost: Cost) -> pb.Cost:
+    """Returns the message of a cost. Unknown amounts are unset."""
+    return pb.Cost(
+        settled=money_to_proto(cost.settled),
+        uncertain=money_to_proto(cost.uncertain),
+        basis=enum_number(pb.CostBasis, cost.basis),
         unpriced_calls=cost.unpriced_calls,
     )
 
 
-def cost_from_proto(message: money_pb2.Cost) -> Cost:
-    """Returns the cost of a message."""
-    return Cost(
-        _money_from_proto(message.settled) if message.HasField("settled") else None,
-        _money_from_proto(message.uncertain) if message.HasField("uncertain") else None,
-        CostBasis(enum_word(money_pb2.CostBasis, message.basis)),
-        message.unpriced_calls,
+def cost_from_proto(message: pb.Cost) -> Cost:
+    """Returns the cost of a message. A basis that this version does not know is UNSPECIFIED."""
+    settled, uncertain = (
+        money_from_proto(getattr(message, name)) if message.HasField(name) else None
+        for name in ("settled", "uncertain")
     )
+    return Cost(settled, uncertain, CostBasis(enum_word(pb.CostBasis, message.basis)), message.unpriced_calls)
 
 
-def quantity_to_proto(quantity: Quantity) -> money_pb2.Quantity:
+def quantity_to_proto(quantity: Quantity) -> pb.Quantity:
     """Returns the message of a quantity."""
-    return money_pb2.Quantity(unit=quantity.unit, amount=quantity.amount, model=quantity.model)
+    return pb.Quantity(unit=quantity.unit, amount=quantity.amount, model=quantity.model)
 
 
-def quantity_from_proto(message: money_pb2.Quantity) -> Quantity:
+def quantity_from_proto(message: pb.Quantity) -> Quantity:
     """Returns the quantity of a message."""
     return Quantity(message.unit, message.amount, message.model)
-
-
-def _money_to_proto(money: Money | None) -> money_pb2.Money | None:
-    return None if money is None else money_pb2.Money(currency_code=money.currency_code, nanos=money.nanos)
-
-
-def _money_from_proto(message: money_pb2.Money) -> Money:
-    return Money(message.currency_code, message.nanos)

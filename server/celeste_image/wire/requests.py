@@ -11,6 +11,7 @@ from celeste_image.core.image import ImageInput, ImageReference, Size
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
+    CacheMode,
     Edit,
     Generate,
     ImageRequest,
@@ -149,6 +150,9 @@ def _options(message: operation_pb2.RequestOptions, unknown: tuple[str, ...]) ->
         inline_limit_bytes=message.inline_limit_bytes if message.HasField("inline_limit_bytes") else None,
         preview_count=message.preview_count,
         labels=dict(message.labels),
+        cache_mode=CacheMode(enum_word(operation_pb2.CacheMode, message.cache_mode))
+        if message.cache_mode
+        else CacheMode.USE,
         routing=Routing(tuple(message.routing.fallback_models)),
         end_user=message.end_user,
         output_metadata=OutputMetadata(enum_word(operation_pb2.OutputMetadata, message.output_metadata))
@@ -179,6 +183,8 @@ def _options_proto(options: RequestOptions) -> operation_pb2.RequestOptions:
     )
     if options.inline_limit_bytes is not None:
         message.inline_limit_bytes = options.inline_limit_bytes
+    if options.cache_mode is not CacheMode.USE:
+        message.cache_mode = enum_number(operation_pb2.CacheMode, options.cache_mode)
     if options.routing != Routing():
         message.routing.fallback_models.extend(options.routing.fallback_models)
     for name, values in options.provider_options.items():

@@ -1,0 +1,268 @@
+"""replaying: a repeated request id gets the first outcome, on whichever server it comes to."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.fake_provider import CALL, REQUEST, saved
+from tests.support.waiting import until
+
+from celeste_image.core.call import Call
+from celeste_image.core.caller import Caller
+from celeste_image.core.errors import (
+    CelesteError,
+    OutcomeUnknown,
+    QueueFull,
+    RequestIdReused,
+    SafetyBlocked,
+    StorageUnavailable,
+)
+from celeste_image.core.events import Event, Progress, Reused, Run, Started
+from celeste_image.core.request import ImageRequest
+from celeste_image.core.result import ResultSource
+from celeste_image.database import SqliteRecords
+from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, Outcome, PaidCall, Requests
+from celeste_image.pipeline import replay
+from celeste_image.store.backend import Backend
+from celeste_image.store.open import open_backend
+
+NAMED = replace(CALL, is_named=True)
+OTHER = replace(REQUEST, prompt="something else")
+MADE: list[Event] = [Started("fake", "fake/one"), saved()]
+AGAIN: list[Event] = [Reused(ResultSource.REPLAYED), *MADE]
+
+
+class Work:
+    """The rest of the pipeline. It ends at once, or when it is told to."""
+
+    def __init__(self, *errors: CelesteError | None, waits: bool = False) -> None:
+        self.calls: list[Call] = []
+        self.go = asyncio.Event()
+        self._errors = list(errors)
+        if not waits:
+            self.go.set()
+
+    async def __call__(self, request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        self.calls.append(call)
+        yield MADE[0]
+        yield Progress(0.5)
+        await self.go.wait()
+        error = self._errors.pop(0) if self._errors else None
+        if error:
+            raise error
+        yield MADE[1]
+
+
+def replaying(work: Run, requests: Requests, *, paid: bool = True, **others: Any) -> Run:
+    return replay.replaying(work, requests, lambda _: paid, **others)
+
+
+class Servers:
+    """Servers on one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.backends: list[Backend] = []
+        self.owners: list[FileOwner] = []
+        self.now = datetime(2026, 12, 1, tzinfo=UTC)
+
+    def start(self) -> Requests:
+        folder = self._folder / "store"
+        backend, owner = open_backend(folder.as_uri(), {}), FileOwner(folder / "servers")
+        self.backends.append(backend)
+        self.owners.append(owner)
+        return Requests(SqliteRecords(backend), owner, timedelta(hours=24), lambda: self.now)
+
+    async def kill(self, index: int) -> None:
+        await self.owners[index].close()
+
+    def ledger(self, index: int) -> Ledger:
+        return Ledger(SqliteRecords(self.backends[index]), self.owners[index])
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncGenerator[Servers, None]:
+    made = Servers(tmp_path)
+    yield made
+    for backend in made.backends:
+        await backend.close()
+
+
+async def ask(run: Run, request: ImageRequest = REQUEST, call: Call = NAMED) -> list[Event]:
+    async with aclosing(run(request, call)) as events:
+        return [event async for event in events]
+
+
+def without_progress(events: list[Event]) -> list[Event]:
+    return [event for event in events if not isinstance(event, Progress)]
+
+
+async def looks(_: float) -> None:
+    """Stands for a pause between two looks."""
+    await asyncio.sleep(0.001)
+
+
+async def test_a_repeat_gets_the_first_outcome_also_from_another_server(servers: Servers) -> None:
+    work = Work()
+    first, second = servers.start(), servers.start()
+    run = replaying(work, first)
+    assert without_progress(await ask(run)) == MADE
+    assert await ask(run) == AGAIN
+    assert await ask(replaying(work, second)) == AGAIN
+    assert len(work.calls) == 1
+
+
+async def test_another_body_with_the_same_id_is_refused(servers: Servers) -> None:
+    work = Work(waits=True)
+    run, elsewhere = replaying(work, servers.start()), replaying(work, servers.start())
+    task = asyncio.create_task(ask(run))
+    await until(lambda: work.calls)
+    for road in (run, elsewhere):
+        with pytest.raises(RequestIdReused):
+            await ask(road, OTHER)
+    work.go.set()
+    await task
+    with pytest.raises(RequestIdReused) as caught:
+        await ask(run, OTHER)
+    assert caught.value.metadata == {"started": "2026-12-01T00:00:00+00:00"}
+    assert len(work.calls) == 1
+
+
+async def test_tenants_have_ids_of_their_own(servers: Servers) -> None:
+    work = Work()
+    run = replaying(work, servers.start())
+    await ask(run)
+    assert without_progress(await ask(run, OTHER, replace(NAMED, caller=Caller("b", "b")))) == MADE
+
+
+async def test_free_work_without_an_id_is_not_written_down(servers: Servers) -> None:
+    work, requests = Work(), servers.start()
+    run = replaying(work, requests, paid=False)
+    await ask(run, call=CALL)
+    assert (await requests.claim(CALL.caller, CALL.request_id, b"1")).is_ours
+
+
+async def test_a_repeat_while_the_first_runs_waits_for_it(servers: Servers) -> None:
+    work = Work(waits=True)
+    here, elsewhere = replaying(work, servers.start()), replaying(work, servers.start(), sleep=looks)
+    first = asyncio.create_task(ask(here))
+    await until(lambda: work.calls)
+    repeats = [asyncio.create_task(ask(run)) for run in (here, elsewhere)]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in repeats)
+    work.go.set()
+    assert without_progress(await first) == MADE
+    assert [without_progress(await task) for task in repeats] == [MADE, AGAIN]
+    assert len(work.calls) == 1
+
+
+async def test_the_work_goes_on_when_its_first_caller_leaves_and_another_waits(servers: Servers) -> None:
+    work = Work(waits=True)
+    run = replaying(work, servers.start())
+    first = asyncio.create_task(ask(run))
+    await until(lambda: work.calls)
+    second = asyncio.create_task(ask(run))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    work.go.set()
+    assert without_progress(await second) == MADE
+    assert len(work.calls) == 1
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_a_repeat_goes_on_where_the_first_was_lost(servers: Servers, is_killed: bool) -> None:
+    """Its server was killed, or its caller left."""
+    work, requests = Work(waits=True), servers.start()
+    first = asyncio.create_task(ask(replaying(work, requests)))
+    await until(lambda: work.calls)
+    paid = PaidCall(CALL.caller, CALL.request_id, "fake", "fake/one", "generate", images=range(2, 4))
+    name = await servers.ledger(0).open(paid)
+    await servers.ledger(0).submitted(name, "job-1")
+    if is_killed:
+        await servers.kill(0)
+    else:
+        first.cancel()
+        await asyncio.wait([first])
+        await requests.close()
+    again = Work()
+    elsewhere = replaying(again, servers.start(), sleep=looks)
+    assert without_progress(await ask(elsewhere)) == MADE
+    (earlier,) = again.calls[0].earlier
+    assert (earlier.id, earlier.model, earlier.images, earlier.ticket) == (name, "fake/one", range(2, 4), "job-1")
+    assert not earlier.is_settled
+    with pytest.raises(RequestIdReused):
+        await ask(elsewhere, OTHER)
+    first.cancel()
+    await asyncio.wait([first])
+
+
+async def test_a_receipt_comes_back(servers: Servers) -> None:
+    requests, ledger = servers.start(), servers.ledger(0)
+    name = await ledger.open(PaidCall(CALL.caller, CALL.request_id, "fake", "fake/one", "generate"))
+    receipt = Outcome(MADE, SafetyBlocked("no", metadata={"owed": "true"})).encode()
+    await ledger.end(name, Ended(CallState.SETTLED, "SAFETY_BLOCKED", True, 1, receipt=receipt))
+    work = Work()
+    await ask(replaying(work, requests))
+    (earlier,) = work.calls[0].earlier
+    assert (earlier.is_settled, earlier.is_owed, earlier.has_receipt) == (True, True, True)
+    assert list(earlier.events) == MADE
+    assert isinstance(earlier.error, SafetyBlocked)
+
+
+async def test_what_the_provider_refused_is_refused_again(servers: Servers) -> None:
+    work = Work(SafetyBlocked("no", metadata={"stage": "prompt"}))
+    run = replaying(work, servers.start())
+    for _ in range(2):
+        with pytest.raises(SafetyBlocked) as caught:
+            await ask(run)
+        assert caught.value.metadata == {"stage": "prompt"}
+    assert len(work.calls) == 1
+
+
+@pytest.mark.parametrize("error", [QueueFull("full"), OutcomeUnknown("?", metadata={"final": "false"})])
+async def test_after_other_errors_a_repeat_begins_again(servers: Servers, error: CelesteError) -> None:
+    work, requests = Work(error), servers.start()
+    run = replaying(work, requests)
+    with pytest.raises(type(error)):
+        await ask(run)
+    await requests.close()
+    assert without_progress(await ask(run)) == MADE
+    with pytest.raises(RequestIdReused):
+        await ask(run, OTHER)
+
+
+async def test_an_outcome_is_forgotten_after_its_time(servers: Servers) -> None:
+    work, requests = Work(), servers.start()
+    run = replaying(work, requests)
+    await ask(run)
+    servers.now += timedelta(hours=24)
+    assert await requests.sweep() == 1
+    assert without_progress(await ask(run, OTHER)) == MADE
+    servers.now += timedelta(hours=24)
+    assert without_progress(await ask(run)) == MADE, "it is not swept yet, and its time is over"
+
+
+async def test_nothing_begins_that_can_not_be_written_down(servers: Servers) -> None:
+    work, requests = Work(), servers.start()
+    await servers.backends[0].close()
+    with pytest.raises(StorageUnavailable):
+        await ask(replaying(work, requests))
+    assert not work.calls
+
+
+async def test_a_hundred_repeats_on_two_servers_are_one_run(servers: Servers) -> None:
+    work = Work(waits=True)
+    roads = [replaying(work, servers.start(), sleep=looks) for _ in range(2)]
+    tasks = [asyncio.create_task(ask(roads[number % 2])) for number in range(100)]
+    await until(lambda: work.calls)
+    await asyncio.sleep(0.01)
+    work.go.set()
+    for events in await asyncio.gather(*tasks):
+        assert without_progress(events) in (MADE, AGAIN)
+    assert len(work.calls) == 1
