@@ -231,5 +231,40 @@ TRAFFIC = Board(
                 ),
             ],
         ),
+        Row(
+            "Cache of results",
+            [
+                Panel(
+                    "Requests by what the cache did",
+                    [Query(total("celeste_cache_requests_total", "SERVERS", "outcome"), "{{outcome}}")],
+                    "ops",
+                    "Nothing while the cache is off.",
+                    stacked=True,
+                ),
+                Panel(
+                    "Results by origin",
+                    [Query(total("celeste_results_total", "SERVERS", "source"), "{{source}}")],
+                    "ops",
+                    stacked=True,
+                ),
+                Panel(
+                    "Cached bytes",
+                    [
+                        Query('max(celeste_cache_size_bytes{SERVERS, tier="rows"})', "results"),
+                        Query('sum(celeste_cache_size_bytes{SERVERS, tier="memory"})', "in memory"),
+                    ],
+                    "bytes",
+                ),
+                Panel(
+                    "Results that were stored and removed",
+                    [
+                        Query(total("celeste_cache_stored_total", "SERVERS"), "stored"),
+                        Query(total("celeste_cache_evicted_total", "SERVERS", "reason"), "{{reason}}"),
+                        Query(total("celeste_cache_errors_total", "SERVERS"), "errors"),
+                    ],
+                    "ops",
+                ),
+            ],
+        ),
     ],
 )

@@ -28,6 +28,7 @@ from celeste_image.core.request import OutputMetadata
 from celeste_image.databases import OpenDatabase, folder_of, open_database
 from celeste_image.gauges import (
     watch_budgets,
+    watch_cache,
     watch_certificates,
     watch_ledger,
     watch_models,
@@ -42,7 +43,7 @@ from celeste_image.ledger import Ledger
 from celeste_image.outbound.client import Http
 from celeste_image.outbound.exchange import Limits
 from celeste_image.outbound.origins import Hosts, Origin
-from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline
+from celeste_image.pipeline import ImagesIn, MetadataDefaults, Parts, build_pipeline, policy_hash
 from celeste_image.pipeline.limit import slots_of
 from celeste_image.pipeline.safety.policy import SafetyPolicy
 from celeste_image.providers.base import Provider, Tools
@@ -192,10 +193,13 @@ def build_app(
         closing.callback(watch_budgets({"calls": budget, "chunks": chunks}))
         closing.callback(watch_store(store))
         closing.callback(watch_ledger(database.ledger))
+        if database.results:
+            closing.callback(watch_cache(database.results))
         if certificates:
             closing.callback(watch_certificates(certificates))
         CATEGORY.allow([*settings.safety.prompts, *settings.safety.inputs, *settings.safety.outputs])
     pixels = _budget(limits.pixels, limits.caller_pixels, "pixels", server.budget_wait_seconds)
+    metadata = _metadata(settings.images)
     parts = Parts(
         registry=registry,
         slots=slots,
@@ -205,10 +209,13 @@ def build_app(
         ledger=database.ledger,
         requests=database.requests,
         operations=database.operations,
+        results=database.results,
+        policy=policy_hash(settings.safety, metadata),
+        without_cache=frozenset(settings.cache.except_tenants),
         memory=budget,
         pixels=tools.pixels,
         safety=safety,
-        metadata=_metadata(settings.images),
+        metadata=metadata,
         inline_default_bytes=server.inline_default_bytes,
         knows_callers=settings.callers.are_known,
         logs_prompts=settings.log.prompts,

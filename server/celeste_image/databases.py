@@ -11,11 +11,11 @@ from urllib.request import url2pathname
 
 import structlog
 
-from celeste_image.config import ConfigurationInvalid, DatabaseSettings, LedgerSettings, Problem, Settings
+from celeste_image.config import ConfigurationInvalid, DatabaseSettings, Problem, Settings
 from celeste_image.config.references import secret_of
 from celeste_image.core.errors import CelesteError
 from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, version_warning
-from celeste_image.ledger import FileOwner, Ledger, LockOwner, Operations, Owner, Requests
+from celeste_image.ledger import FileOwner, Ledger, LockOwner, Operations, Owner, Requests, Results
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -36,12 +36,14 @@ class OpenDatabase:
         ledger: The ledger in it.
         requests: The requests that may be repeated; None if no outcomes are kept.
         operations: The operations that ended.
+        results: The cached results; None without a cache.
     """
 
     records: Records
     ledger: Ledger
     requests: Requests | None
     operations: Operations
+    results: Results | None
 
     async def sweep(self) -> int:
         """Deletes the rows whose time is over, and returns how many of operations and calls.
@@ -91,7 +93,7 @@ def open_database(
         access = access_of(settings, environment)
         rows = PostgresRecords(access)
         closing.push_async_callback(rows.close)
-        return _books(all_settings.ledger, rows, LockOwner(access), closing)
+        return _books(all_settings, rows, LockOwner(access), closing)
     if warning := version_warning():
         log.info("sqlite", warning=warning)
     backend = _backend(settings, store, closing)
@@ -101,20 +103,29 @@ def open_database(
     except OSError as error:
         setting = "database.url" if settings.url else "store.url"
         raise ValueError(f"{setting}: {backend.folder / SERVERS} can't be made: {error.strerror}") from error
-    return _books(all_settings.ledger, SqliteRecords(backend), owner, closing)
+    return _books(all_settings, SqliteRecords(backend), owner, closing)
 
 
-def _books(settings: LedgerSettings, records: Records, owner: Owner, closing: AsyncExitStack) -> OpenDatabase:
+def _books(settings: Settings, records: Records, owner: Owner, closing: AsyncExitStack) -> OpenDatabase:
     """Returns what is in a database. `closing` closes it before the database."""
     ledger = Ledger(records, owner)
     closing.push_async_callback(ledger.close)
-    operations = Operations(records, timedelta(hours=settings.keep_hours))
+    operations = Operations(records, timedelta(hours=settings.ledger.keep_hours))
     closing.push_async_callback(operations.close)
-    if not settings.replay_hours:
-        return OpenDatabase(records, ledger, None, operations)
-    requests = Requests(records, owner, timedelta(hours=settings.replay_hours))
-    closing.push_async_callback(requests.close)  # before the ledger, which ends the owner
-    return OpenDatabase(records, ledger, requests, operations)
+    requests = results = None
+    if hours := settings.ledger.replay_hours:
+        requests = Requests(records, owner, timedelta(hours=hours))
+        closing.push_async_callback(requests.close)  # before the ledger, which ends the owner
+    if (cache := settings.cache).enabled:
+        results = Results(
+            records,
+            owner,
+            lifetime=timedelta(hours=cache.hours),
+            most_bytes=cache.bytes,
+            memory_bytes=cache.memory_bytes,
+        )
+        closing.push_async_callback(results.close)
+    return OpenDatabase(records, ledger, requests, operations, results)
 
 
 def check_database(settings: DatabaseSettings, environment: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.certificates import CertificateFiles
-from celeste_image.ledger import Ledger
+from celeste_image.ledger import Ledger, Results
 from celeste_image.providers.registry import Registry
 from celeste_image.sandbox.workers import Workers
 from celeste_image.store import ArtifactStore
@@ -17,6 +17,7 @@ from celeste_image.telemetry import instruments as of
 
 __all__ = [
     "watch_budgets",
+    "watch_cache",
     "watch_certificates",
     "watch_ledger",
     "watch_models",
@@ -117,6 +118,16 @@ def watch_store(store: ArtifactStore) -> Callable[[], None]:
 def watch_ledger(ledger: Ledger) -> Callable[[], None]:
     """Shows how many calls may have to be paid and nobody knows."""
     return of.LEDGER_UNCERTAIN.watch(lambda: iter([(float(ledger.uncertain), ())]))
+
+
+def watch_cache(results: Results) -> Callable[[], None]:
+    """Shows how many bytes the cached results have."""
+
+    def sizes() -> Reading:
+        yield results.size_bytes, ("rows",)
+        yield results.memory_bytes, ("memory",)
+
+    return of.CACHE_SIZE.watch(sizes)
 
 
 def watch_certificates(files: CertificateFiles) -> Callable[[], None]:

@@ -50,11 +50,11 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
     """Runs a command at a server with a few days of usage."""
     store = {"url": tmp_path_factory.mktemp("store").as_uri()}
     async with running(store=store) as server:
-        assert server.app.records and server.app.operations
+        assert server.app.database.records and server.app.database.operations
         for day, outcome, labels in ((0, "", {"project": "x"}), (0, "CANCELLED", {}), (1, "", {})):
             started = NOON + day * DAY
             made = {"images": 1, "pixels": 1_500_000, "compute_seconds": 0.25} if not outcome else {}
-            server.app.operations.add(
+            server.app.database.operations.add(
                 EndedOperation(
                     ANONYMOUS, REQUEST, "local/compose", "generate", started, started, outcome, **made, labels=labels
                 )
@@ -62,7 +62,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
         began = to_micros(NOON)
         paid = {"tenant": "anonymous", "model": "bfl/flux-pro", "started": began}
         await insert_calls(
-            server.app.records,
+            server.app.database.records,
             [
                 CallRow(**paid, settled=1_000_000_000, basis="calculated"),
                 CallRow(**paid | {"started": began + 1}, settled=500_000_000, currency="EUR", request_id=REQUEST),

@@ -116,6 +116,14 @@ def test_delivery_labels_and_cache_are_no_part_of_the_work(request: ImageRequest
     assert fingerprint_here(other) == fingerprint_here(request)
 
 
+@settings(max_examples=50, deadline=None)
+@given(DELIVERY)
+def test_a_request_without_other_options_is_no_exception(given_options: Any) -> None:
+    plain, given_provider = Generate(prompt="a fox"), RequestOptions(provider_options={"local": {}})
+    assert fingerprint_here(replace(plain, options=RequestOptions(**given_options))) == fingerprint_here(plain)
+    assert fingerprint_here(replace(plain, options=given_provider)) != fingerprint_here(plain)
+
+
 @settings(max_examples=200, deadline=None)
 @given(strategies.requests, strategies.requests)
 def test_other_work_has_another_fingerprint(one: ImageRequest, other: ImageRequest) -> None:

@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "logging.md").read_text()
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 MORE = {
     "rpc": {"fields", "trace_id"},
-    "call": {"log_id", "prompts", "inputs", "outputs"},
+    "call": {"log_id", "source", "prompts", "inputs", "outputs"},
     "bug": {"request_id"},
     "engine": set(),
     "serving": {"metrics", "admin"},

@@ -244,3 +244,13 @@ async def test_a_model_that_is_not_found_is_not_counted_under_its_name() -> None
     run, counted = counting(Fake(QueueFull("no")))
     await collect_until_error(run, LABELLED)
     assert [each.model for each in counted] == [""]
+
+
+async def test_a_reused_result_has_its_source_and_the_line_has_it_too() -> None:
+    with capture_logs() as logs:
+        *_, made = await collect(completing(Fake(Started("fake", "fake/one"), saved())))
+        *_, cached = await collect(completing(Fake(Reused(ResultSource.CACHED), Started("fake", "fake/one"), saved())))
+    assert isinstance(made, Completed) and isinstance(cached, Completed)
+    assert (made.result.source, cached.result.source) == (ResultSource.MADE, ResultSource.CACHED)
+    assert replace(cached.result, source=ResultSource.MADE) == made.result
+    assert [line.get("source") for line in logs] == [None, "cached"]

@@ -13,9 +13,9 @@ from tests.support import stores
 from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, picture, routed
 
 from celeste_image.admission import ByteBudget
-from celeste_image.core.events import Completed, Event, Picture, Run, Saved
+from celeste_image.core.events import Completed, Event, Picture, Reused, Run, Saved
 from celeste_image.core.request import Generate, RequestOptions
-from celeste_image.core.result import ImageOutput, OperationResult
+from celeste_image.core.result import ImageOutput, OperationResult, ResultSource
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES, delivering
 from celeste_image.pipeline.save import saving
@@ -160,3 +160,18 @@ async def test_images_of_an_earlier_call_are_read_from_the_store() -> None:
 
     _, result = await run_to_the_end(delivering(earlier, store, ByteBudget(), 100), request(1))  # type: ignore[arg-type]
     assert (inside(result), store.reads) == ({0: b"earlier"}, 1)
+
+
+async def test_images_of_an_earlier_result_are_read_from_the_store_and_counted() -> None:
+    store, memory = Counting(), ByteBudget()
+    data = b"a" * 30
+    artifact = await store.store.put(CALL.caller.tenant, data)
+    image = ImageOutput(artifact.name, "image/png", 8, 8, len(data), artifact.sha256)
+    run = delivering(completing(Fake(Reused(ResultSource.CACHED), Saved(image))), store.store, memory, 100)
+    async with aclosing(run(request(1), CALL)) as events:
+        async for event in events:
+            if isinstance(event, Completed):
+                assert inside(event.result) == {0: data}
+                assert memory.held_bytes == len(data)
+    assert memory.held_bytes == 0
+    assert inside((await run_to_the_end(run, request(1, 29)))[1]) == {}

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import grpc
@@ -29,10 +30,12 @@ from celeste_image.telemetry.prometheus import prometheus_name
 from celeste_image.telemetry.series import take_exemplars
 from celeste_image.telemetry.tracing import Tracer, exemplar
 from celeste_image.v1 import (
+    CACHE_MODE_BYPASS,
     GenerateRequest,
     GetServerInfoRequest,
     ImageServiceStub,
     ModelServiceStub,
+    RequestOptions,
 )
 
 GENERATE = "celeste.image.v1.ImageService/Generate"
@@ -90,13 +93,13 @@ class Painter(FakeProvider):
 
 
 @contextlib.asynccontextmanager
-async def measured(tracer: Tracer | None = None) -> AsyncIterator[Measured]:
+async def measured(tracer: Tracer | None = None, **settings: object) -> AsyncIterator[Measured]:
     metrics = open_metrics("127.0.0.1:0", {})
     assert metrics
     try:
         address = await metrics.start()
         catalog = {"allow_unknown": ["fake"]}
-        async with running([Painter()], tracer=tracer, catalog=catalog) as server:
+        async with running([Painter()], tracer=tracer, catalog=catalog, **settings) as server:
             async with grpc.aio.insecure_channel(server.address) as channel:
                 yield Measured(channel, address, server.app)
     finally:
@@ -146,6 +149,21 @@ async def test_a_call_is_counted_with_what_it_made() -> None:
         await until(lambda: at.app.budget.held_bytes == 0)  # a moment after the last response
         held = await at.samples("celeste_budget_held_bytes")
         assert held == {("calls",): 0, ("chunks",): 0}
+
+
+async def test_a_cached_result_is_no_image_that_was_made(tmp_path: Path) -> None:
+    async with measured(store={"url": (tmp_path / "store").as_uri()}, cache={"enabled": True}) as at:
+        for _ in range(3):
+            assert await at.generate(model="fake/plain", prompt="a fox") == "OK"
+        bypass = RequestOptions(cache_mode=CACHE_MODE_BYPASS)
+        assert await at.generate(model="fake/plain", prompt="a fox", options=bypass) == "OK"
+        assert await at.samples("celeste_results_total") == {("generate", "made"): 2, ("generate", "cached"): 2}
+        assert await at.samples("celeste_images_total") == {("generate", "fake", "fake/plain"): 2}
+        assert await at.samples("celeste_cache_requests_total") == {("miss",): 1, ("hit",): 2, ("bypassed",): 1}
+        assert await at.samples("celeste_cache_stored_total") == {(): 1}
+        size = await at.samples("celeste_cache_size_bytes")
+        assert size["rows",] > len(pictures.plain(8, 8))
+        assert size["memory",] > 0
 
 
 async def test_an_exemplar_has_the_trace_of_the_caller() -> None:

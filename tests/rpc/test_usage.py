@@ -42,7 +42,7 @@ async def used(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
     """A server that two tenants have used: one of them has old calls, too, that had to be paid."""
     folder = tmp_path_factory.mktemp("store")
     async with running(store={"url": folder.as_uri()}, callers={"keys": KEYS}) as server:
-        assert server.app.records
+        assert server.app.database.records
         calls = [
             CallRow(
                 "a",
@@ -54,7 +54,7 @@ async def used(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
             )
             for number in range(ENTRIES)
         ]
-        await insert_calls(server.app.records, calls)
+        await insert_calls(server.app.database.records, calls)
         async with AsyncClient(server.address, api_key=A) as client:
             await client.generate("a boat", labels={"project": "x", "team": "t"}, count=2, **SMALL)
             await client.generate("a boat", labels={"project": "y"}, **SMALL)
@@ -252,10 +252,11 @@ async def test_what_the_contract_refuses(used: Running) -> None:
         assert (await code(stub.ListLedgerEntries, ListLedgerEntriesRequest(), "unknown"))[0] == "UNAUTHENTICATED"
 
 
-async def test_a_server_without_a_database_has_empty_lists() -> None:
+async def test_a_store_in_memory_counts_too_and_free_work_has_no_entries() -> None:
     async with running() as server, AsyncClient(server.address) as client:
         await client.generate("a boat", **SMALL)
-        assert [row async for row in client.usage(LONG_AGO, group_by=["day"])] == []
+        (row,) = [row async for row in client.usage(LONG_AGO, group_by=["day"])]
+        assert (row.succeeded, row.images, row.costs) == (1, 1, ())
         assert [entry async for entry in client.ledger()] == []
         with pytest.raises(InvalidRequest):
             _ = [entry async for entry in client.ledger(request_id="x")]

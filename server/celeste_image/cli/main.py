@@ -32,6 +32,7 @@ COMMANDS = {
     "callers": "Make API keys for the callers of a server.",
     "config": "Write, check and show the configuration of a server.",
     "db": "Check, migrate, back up and restore the store.",
+    "cache": "Count and clear the cached results of a server.",
     "emulate": "Run fake vendors, to develop without keys.",
     "health": "Ask a server whether it serves.",
     "doctor": "Tell what protects this machine from foreign bytes, engine by engine.",

@@ -1,6 +1,7 @@
 """Configuration: the settings of a server, from file, environment and flags.
 
 sections.py      the tables and keys, with their defaults and ranges
+cache.py         the table of the cache of results
 callers.py       the tables of callers and of encryption
 database.py      the table of the database
 loading.py       puts the sources together, and finds every mistake at once
@@ -15,6 +16,7 @@ template.py      the file that `celeste config init` writes
 schema.py        JSON Schema for editors
 """
 
+from celeste_image.config.cache import CacheSettings
 from celeste_image.config.database import DatabaseSettings
 from celeste_image.config.loading import Configuration, load
 from celeste_image.config.problems import ConfigurationInvalid, Problem, problems_in
@@ -35,6 +37,7 @@ from celeste_image.config.sections import (
 from celeste_image.config.sources import Flag
 
 __all__ = [
+    "CacheSettings",
     "Configuration",
     "ConfigurationInvalid",
     "DatabaseSettings",

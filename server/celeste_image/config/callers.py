@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, StringConstraints, model_validator
 from celeste_image.config.section import Section
 from celeste_image.core.caller import CALLER_NAME
 
-__all__ = ["CallerSettings", "CertificateSettings", "KeySettings", "TlsSettings", "uri_pattern"]
+__all__ = ["CallerName", "CallerSettings", "CertificateSettings", "KeySettings", "TlsSettings", "uri_pattern"]
 
 CallerName = Annotated[str, StringConstraints(pattern=rf"^{CALLER_NAME.pattern}$")]
 TENANT, NAME = "{tenant}", "{name}"

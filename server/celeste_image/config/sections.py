@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from celeste_image.config.cache import CacheSettings
 from celeste_image.config.callers import CallerSettings, TlsSettings
 from celeste_image.config.database import DatabaseSettings
 from celeste_image.config.references import ENVIRONMENT, FILE
@@ -349,6 +350,7 @@ class Settings(BaseModel):
     store: StoreSettings = Field(default_factory=StoreSettings)
     database: DatabaseSettings = DatabaseSettings()
     ledger: LedgerSettings = LedgerSettings()
+    cache: CacheSettings = CacheSettings()
     callers: CallerSettings = CallerSettings()
     images: ImageSettings = Field(default_factory=ImageSettings)
     uris: UriSettings = UriSettings()
@@ -386,6 +388,14 @@ class Settings(BaseModel):
                     )
         if self.callers.certificates and not server.tls.client_ca_file:
             raise ValueError("callers.certificates: needs server.tls.client_ca_file")
+        return self
+
+    @model_validator(mode="after")
+    def _cache_has_images(self) -> Self:
+        """Raises ValueError for a cache that outlives the images of its results."""
+        kept = self.store.retention_hours
+        if self.cache.enabled and kept and self.cache.hours > kept:
+            raise ValueError(f"cache.hours: must be at most store.retention_hours, {kept:g}")
         return self
 
     @model_validator(mode="after")

@@ -65,10 +65,15 @@ def _canonical(value: Any) -> Any:
 def _fields(value: Any) -> dict[str, Any]:
     """Returns the fields of a dataclass that differ from their defaults."""
     left_out = LEFT_OUT if isinstance(value, RequestOptions) else ()
-    given = {known.name: (getattr(value, known.name), _default(known)) for known in fields(value)}
-    return {
-        name: _canonical(item) for name, (item, default) in given.items() if name not in left_out and item != default
-    }
+    told = {}
+    for known in fields(value):
+        item = getattr(value, known.name)
+        if known.name in left_out or item == _default(known):
+            continue
+        form = _canonical(item)
+        if form or not is_dataclass(item):  # options may differ in nothing but fields that are left out
+            told[known.name] = form
+    return told
 
 
 def _default(known: Field[Any]) -> Any:

@@ -9,6 +9,7 @@ __all__ = ["LOGGERS", "logger_problem"]
 PACKAGE = "celeste_image"
 LOGGERS = {
     f"{PACKAGE}.bugs": "unexpected exceptions with their tracebacks",
+    f"{PACKAGE}.cache": "the cache of results: when it could not be read or written",
     f"{PACKAGE}.calls": "one line per operation",
     f"{PACKAGE}.certificates": "certificates that were exchanged, or can't be used",
     f"{PACKAGE}.credentials": "keys of vendors: their form, and new ones in a file",

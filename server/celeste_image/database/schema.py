@@ -116,6 +116,42 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX operations_of_tenant ON operations (tenant, id)",
         "CREATE INDEX operations_of_request ON operations (tenant, request_id)",
     ),
+    (
+        # A result that equal requests of a tenant get. `key` is the digest of all that it depends on, `version` differs
+        # from that of an earlier result of the key, `outcome` is what was made, as JSON. `tags` is a JSON object of the
+        # caller's labels; `bytes` is the size of the images and of `outcome`.
+        """
+        CREATE TABLE results (
+            tenant TEXT NOT NULL,
+            key BLOB NOT NULL,
+            version TEXT NOT NULL,
+            outcome BLOB NOT NULL,
+            model TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            created INTEGER NOT NULL,
+            expires INTEGER NOT NULL,
+            used INTEGER NOT NULL,
+            PRIMARY KEY (tenant, key)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX results_by_expiry ON results (expires)",
+        "CREATE INDEX results_by_use ON results (used, bytes)",
+        # A result that a server makes now: the others wait for it. `id` differs from that of any other making.
+        """
+        CREATE TABLE flights (
+            tenant TEXT NOT NULL,
+            key BLOB NOT NULL,
+            id TEXT NOT NULL,
+            server TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            PRIMARY KEY (tenant, key)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX flights_of_server ON flights (server)",
+    ),
 )
 """Statements of each step. The version of a database is the number of steps that it has had. `postgres_schema.py`
 translates them for PostgreSQL."""

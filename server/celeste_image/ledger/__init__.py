@@ -13,14 +13,17 @@ from celeste_image.ledger.operations import EndedOperation, Operations
 from celeste_image.ledger.outcome import Outcome
 from celeste_image.ledger.owner import Owner
 from celeste_image.ledger.requests import Claim, LostRequest, Requests
+from celeste_image.ledger.results import CachedResult, Found, Results
 from celeste_image.ledger.usage import Key, UsageReader
 
 __all__ = [
+    "CachedResult",
     "CallState",
     "Claim",
     "Ended",
     "EndedOperation",
     "FileOwner",
+    "Found",
     "Key",
     "Ledger",
     "LedgerEntry",
@@ -31,6 +34,7 @@ __all__ = [
     "Owner",
     "PaidCall",
     "Requests",
+    "Results",
     "UsageReader",
     "list_entries",
     "request_from_json",

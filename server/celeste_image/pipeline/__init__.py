@@ -1,14 +1,16 @@
 """The pipeline of a request: one step a file, put together here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Operations, Requests
+from celeste_image.ledger import Ledger, Operations, Requests, Results
 from celeste_image.pipeline.authorize import authorizing
+from celeste_image.pipeline.cache import caching
+from celeste_image.pipeline.cache_key import policy_hash
 from celeste_image.pipeline.charge import charging_refusals
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
@@ -32,7 +34,7 @@ from celeste_image.providers.base import Provider, SortsWork
 from celeste_image.providers.registry import Registry
 from celeste_image.store import ArtifactStore
 
-__all__ = ["ImagesIn", "MetadataDefaults", "Parts", "build_pipeline"]
+__all__ = ["ImagesIn", "MetadataDefaults", "Parts", "build_pipeline", "policy_hash"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,9 @@ class Parts:
         ledger: Has each paid call.
         requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
         operations: Counts each operation that ended.
+        results: The cached results; None without a cache.
+        policy: Digest of the settings that change results; see `policy_hash`.
+        without_cache: Tenants whose results are never cached.
         memory: Counts the bytes that calls hold.
         pixels: Works on the pixels and the metadata of images.
         safety: The operator's safety policy.
@@ -67,6 +72,9 @@ class Parts:
     ledger: Ledger
     requests: Requests | None
     operations: Operations
+    results: Results | None
+    policy: bytes
+    without_cache: Collection[str]
     memory: ByteBudget
     pixels: Pixels
     safety: SafetyPolicy
@@ -82,6 +90,8 @@ def build_pipeline(parts: Parts) -> Run:
     """Returns the road of a request. Innermost first; callers call the last line."""
     roads = {name: _road_to(provider, parts) for name, provider in parts.registry.providers.items()}
     run = routing(roads, parts.registry)  # Call -> Candidate: a model, and the next one if nothing was done
+    if parts.results:  # an equal request gets the result of the first one
+        run = caching(run, parts.results, parts.registry, parts.store, parts.policy, except_tenants=parts.without_cache)
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain

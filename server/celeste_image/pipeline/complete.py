@@ -162,6 +162,8 @@ def completing(
             facts["log_id"] = bug.metadata["log_id"]
             raise bug from error
         finally:
+            if outcome.source is not ResultSource.MADE:
+                facts["source"] = outcome.source.value
             if logs_prompts:
                 facts["outputs"] = [image.sha256 for image in outcome.images]
             log.info(

@@ -21,7 +21,7 @@ def delivering(run: Run, store: ArtifactStore, memory: ByteBudget, inline_defaul
     """Puts image bytes inside the result: the first images by index, as many as fit together.
 
     Bytes of an image that may fit are kept when the image is saved, and counted in `memory` until the stream is closed.
-    Bytes of other images of the result, such as those of an earlier call, are read from the store.
+    Bytes of other images of the result, such as those of an earlier call, are read from the store and counted, too.
 
     Args:
         run: The rest of the pipeline.
@@ -39,7 +39,8 @@ def delivering(run: Run, store: ArtifactStore, memory: ByteBudget, inline_defaul
                 async for event in events:
                     match event:
                         case Saved():
-                            kept.add(event)
+                            if event.data:  # an image of an earlier result has none
+                                kept.add(event)
                             yield Saved(event.image)
                         case Completed(result):
                             yield Completed(await _with_bytes(result, limit, kept, store, call))
@@ -60,7 +61,9 @@ async def _with_bytes(
         limit -= image.size_bytes
         if limit >= 0:
             data = kept.data(image.index)
-            data = await store.get(call.caller.tenant, image.artifact) if data is None else data
+            if data is None:
+                data = await store.get(call.caller.tenant, image.artifact)
+                kept.count(len(data))
             images.append(replace(image, data=data))
         else:
             limit = -1  # a smaller image after one that does not fit stays outside, too
@@ -83,6 +86,7 @@ class _Kept:
         self._limit = limit
         self._memory = memory
         self._bytes: dict[int, _Bytes] = {}
+        self._others: list[Hold] = []
         self._end: int | None = None
         """Index of the first image that did not fit. Images from there on can't go inside."""
 
@@ -104,8 +108,14 @@ class _Kept:
                 self._drop_from(each)
                 return
 
+    def count(self, size_bytes: int) -> None:
+        """Counts bytes from the store in the memory."""
+        self._others.append(self._memory.count(size_bytes))
+
     def close(self) -> None:
         """Drops all bytes."""
+        while self._others:
+            self._others.pop().close()
         self._drop_from(min(self._bytes, default=0))
 
     def _drop_from(self, first: int) -> None:

@@ -12,11 +12,13 @@ from celeste_image.core.errors import reason_of
 from celeste_image.core.events import (
     Analyzed,
     CandidateRun,
+    Completed,
     Event,
     Fidelity,
     ImageFailed,
     Queued,
     Retrying,
+    Reused,
     Run,
     SafetyJudged,
     Saved,
@@ -35,6 +37,7 @@ from celeste_image.telemetry.instruments import (
     PROVIDER_DURATION,
     PROVIDER_RETRIES,
     PROVIDER_WAIT,
+    RESULTS,
     SAFETY_VERDICTS,
 )
 from celeste_image.telemetry.series import OTHER
@@ -49,6 +52,8 @@ AS_ASKED = (FidelityOutcome.HONORED, FidelityOutcome.DEFAULTED)
 def observing(run: Run, models: Collection[str]) -> Run:
     """Adds the events of an operation to the current span, and counts them.
 
+    The images and verdicts of an earlier result were counted when it was made.
+
     Args:
         run: The rest of the pipeline.
         models: Ids of the models in the catalog. A caller may choose any other id, so those are shown as `_OTHER`.
@@ -59,10 +64,16 @@ def observing(run: Run, models: Collection[str]) -> Run:
         if span:
             span.set("celeste.request_id", call.request_id)
             span.set("gen_ai.operation.name", operation)
-        provider, model = "", OTHER
+        provider, model, reused = "", OTHER, False
         async with aclosing(run(request, call)) as events:
             async for event in events:
                 match event:
+                    case Reused():
+                        reused = True
+                    case Completed(result=result):
+                        RESULTS.add(1, operation, result.source)
+                    case _ if reused:
+                        pass
                     case Started():
                         provider, model = event.provider, _known(event.model, models)
                     case Saved(image=image):
@@ -179,6 +190,8 @@ def _told(event: Event, model: str) -> tuple[str, dict[str, Value]] | None:
             return "image failed", {"celeste.index": event.index, "error.type": event.error.reason}
         case Analyzed():
             return "analyzed", {}
+        case Reused():
+            return "reused", {"celeste.source": event.source.value}
         case SafetyJudged(verdict=verdict):
             judged: dict[str, Value] = {"celeste.stage": verdict.stage.value, "celeste.category": verdict.category}
             return "safety judged", judged | {"celeste.action": verdict.action.value}

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from celeste_image.core.errors import ERRORS
 from celeste_image.core.request import OperationKind
+from celeste_image.core.result import ResultSource
 from celeste_image.core.safety import SafetyAction, SafetyStage
 from celeste_image.telemetry.series import Counter, Gauge, Histogram, Instrument, Label
 
@@ -39,6 +40,11 @@ FAILURE = Label("error.type", "Reason of the error: see errors.md; empty for a s
 OPERATION = Label("gen_ai.operation.name", "`generate`, `edit`, `upscale` or `analyze`", OperationKind)
 PROVIDER = Label("gen_ai.provider.name", "Name of a provider of this server", source="providers")
 MODEL = Label("gen_ai.request.model", "Id of a model in the catalog of this server; else `_OTHER`", source="models")
+SOURCE = Label(
+    "source",
+    "Origin of the result: `made` now, `replayed` for a repeated request id, or `cached`",
+    [source for source in ResultSource if source is not ResultSource.UNSPECIFIED],
+)
 STAGE = Label("stage", "What was checked: `prompt`, `input` or `output`", SafetyStage)
 CATEGORY = Label("category", "Category of the safety policy; empty when a check failed", ("",), source="categories")
 ACTION = Label("action", "What the policy did: `flag`, `blur` or `block`", SafetyAction)
@@ -73,6 +79,19 @@ CERTIFICATE = Label(
     "certificate", "`server`, or `client_ca`: the CA of callers that expires first", ("server", "client_ca")
 )
 OUTCOME = Label("outcome", "`applied` or `refused`", ("applied", "refused"))
+
+CACHE_USE = Label(
+    "outcome",
+    "`hit`; `joined`: an equal request was at work; `miss`; `refreshed` or `bypassed` by the request; `failed`: the "
+    "database could not be read",
+    ("hit", "joined", "miss", "refreshed", "bypassed", "failed"),
+)
+CACHE_END = Label(
+    "reason",
+    "`expired`; `budget`: least recently used in a full cache; `incomplete`: an image of it is gone",
+    ("expired", "budget", "incomplete"),
+)
+CACHE_TIER = Label("tier", "`rows` with their images, or `memory`", ("rows", "memory"))
 
 # RPC
 
@@ -134,8 +153,19 @@ IMAGE_SIZE = Counter("celeste.images.size", "By", "Size of the images that were 
 IMAGES_FAILED = Counter(
     "celeste.images.failed", "", "Images of a call that were not made, or may not be shown", (PROVIDER, REASON)
 )
+RESULTS = Counter("celeste.results", "", "Operations that ended with a result", (OPERATION, SOURCE))
 SAFETY_VERDICTS = Counter(
     "celeste.safety.verdicts", "", "Verdicts of the operator's safety policy", (STAGE, CATEGORY, ACTION)
+)
+
+# Cache of results
+
+CACHE_REQUESTS = Counter("celeste.cache.requests", "", "Requests by what the cache of results did", (CACHE_USE,))
+CACHE_STORED = Counter("celeste.cache.stored", "", "Results that were stored in the cache")
+CACHE_EVICTED = Counter("celeste.cache.evicted", "", "Results that were removed from the cache", (CACHE_END,))
+CACHE_ERRORS = Counter("celeste.cache.errors", "", "Times that the cache could not be read or written")
+CACHE_SIZE = Gauge(
+    "celeste.cache.size", "By", "Size of the cached results, of all servers and in memory", (CACHE_TIER,)
 )
 
 # Outbound HTTP
