@@ -66,7 +66,7 @@ calls = st.builds(
     started=times.map(to_micros),
     state=st.sampled_from(["open", "settled", "settled", "uncertain"]),
     billed=bills.map(json.dumps) | st.dictionaries(st.sampled_from(["image", "credit"]), numbers).map(json.dumps),
-    currency=st.sampled_from(["USD", "USD", "EUR"]),
+    currency=st.sampled_from(["USD", "USD", "EUR", ""]),
     settled=amounts,
     uncertain=amounts,
     basis=st.sampled_from(["", *CostBasis]).map(str),
@@ -140,7 +140,13 @@ def row_of(group_by: Sequence[UsageDimension], key: Key, done: list[EndedOperati
 
 
 def costs_of(paid: list[CallRow]) -> Iterator[Cost]:
-    for currency in sorted({call.currency for call in paid}):
+    unpriced = sum(
+        (call.settled if call.state == "settled" else call.uncertain) is None for call in paid if not call.currency
+    )
+    currencies = sorted({call.currency for call in paid} - {""})
+    if unpriced and not currencies:
+        yield Cost(unpriced_calls=unpriced)
+    for currency in currencies:
         mine = [call for call in paid if call.currency == currency]
         settled = [call.settled for call in mine if call.state == "settled"]
         other = [call.uncertain for call in mine if call.state != "settled"]
@@ -152,7 +158,7 @@ def costs_of(paid: list[CallRow]) -> Iterator[Cost]:
                 key=RANKS.index,
                 default=RANKS[0],
             ),
-            (settled + other).count(None),
+            (settled + other).count(None) + (unpriced if currency == currencies[0] else 0),
         )
 
 
