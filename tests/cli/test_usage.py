@@ -96,7 +96,7 @@ async def test_usage_is_a_table_by_day_with_bars(run: Run) -> None:
         *("day", "succeeded", "failed", "reused", "images", "megapixels", "compute s", "uncertain"),
         *("cost", "may cost too", "by operations"),
     ]
-    cost = "1 of unknown price + 0.50 EUR + 1.00 USD"
+    cost = "0.50 EUR, 1 of unknown price + 1.00 USD"
     assert rows == [
         ["2026-11-20", "1", "1", "0", "1", "1.50", "0.2", "1", cost, "0.04 USD", "█" * 20],
         ["2026-11-21", "1", "0", "0", "1", "1.50", "0.2", "0", "-", "-", "█" * 10],

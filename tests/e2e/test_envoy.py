@@ -142,11 +142,20 @@ CALLS = {
     "ModelService.ListModels": Row("/v1/models?operation=OPERATION_KIND_EDIT&edit=erase&view=MODEL_VIEW_FULL"),
     "ModelService.GetModel": Row("/v1/models/local/compose"),
     "ModelService.GetServerInfo": Row("/v1/server"),
+    "UsageService.QueryUsage": Row(
+        "/v1/usage:query",
+        {"startTime": "2026-11-24T00:00:00Z", "groupBy": ["USAGE_DIMENSION_DAY"], "labels": {"project": "x"}},
+    ),
+    "UsageService.ListLedgerEntries": Row(
+        "/v1/ledger?states=LEDGER_STATE_OPEN&states=LEDGER_STATE_UNCERTAIN&pageSize=1&startTime=2026-11-24T00:00:00Z"
+    ),
 }
 ANSWERS: dict[str, list[dict[str, Any]]] = {
     "ArtifactService.QueryWriteStatus": [{"committedSizeBytes": "16", "complete": True}],
     "ArtifactService.FindMissingArtifacts": [{"missing": [name_of(b"")]}],
     "ArtifactService.DeleteArtifact": [{}],
+    "UsageService.QueryUsage": [{}],
+    "UsageService.ListLedgerEntries": [{}],
 }
 
 
@@ -378,9 +387,13 @@ def filled(descriptor: Descriptor, *, camel: bool) -> dict[str, Any]:
         message = field.message_type
         value: Any
         if message is not None and message.GetOptions().map_entry:
-            found[field.json_name if camel else field.name] = {"local": {"any": [1, {"name": ["}", '"', "\\"]}, None]}}
+            is_text = message.fields_by_name["value"].message_type is None
+            any_value = {"any": [1, {"name": ["}", '"', "\\"]}, None]}
+            found[field.json_name if camel else field.name] = {"local": '}"' if is_text else any_value}
             continue
-        if message is not None:
+        if message is not None and message.full_name == "google.protobuf.Timestamp":
+            value = "2026-11-24T00:00:00Z"
+        elif message is not None:
             value = filled(message, camel=camel)
         elif field.type == field.TYPE_STRING:
             value = 'a "quoted" {text}, with [marks] \\ and ümläute'
@@ -395,11 +408,11 @@ def filled(descriptor: Descriptor, *, camel: bool) -> dict[str, Any]:
 
 
 def places(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields every message inside a JSON message, by its path; the members of Structs are no messages."""
+    """Yields every message inside a JSON message, by its path; the members of Structs and maps are no messages."""
     if isinstance(value, dict):
         yield path, value
         for name, inner in value.items():
-            if name not in ("providerOptions", "provider_options"):
+            if name not in ("providerOptions", "provider_options", "labels"):
                 yield from places(inner, f"{path}.{name}".removeprefix("."))
     elif isinstance(value, list):
         for index, inner in enumerate(value):

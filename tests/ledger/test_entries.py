@@ -1,9 +1,8 @@
 """Entries of the ledger: the filters, the pages, and what a call costs."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from tests.support.spending import CallRow, insert_call, open_records
+from tests.support.spending import CallRow, Place, insert_call, open_records
 
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.core.usage import CallState, EntryFilter
@@ -14,8 +13,8 @@ BEGAN = datetime(2026, 11, 20, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-async def test_every_filter_and_every_page(tmp_path: Path) -> None:
-    async with open_records(tmp_path) as records:
+async def test_every_filter_and_every_page(place: Place) -> None:
+    async with open_records(place) as records:
         names = [
             await insert_call(
                 records,
@@ -40,7 +39,7 @@ async def test_every_filter_and_every_page(tmp_path: Path) -> None:
         assert await found(EntryFilter(start=far)) == []
 
 
-async def test_a_call_costs_what_its_row_says(tmp_path: Path) -> None:
+async def test_a_call_costs_what_its_row_says(place: Place) -> None:
     rows = {
         CallRow("a", settled=40_000_000, basis="reported"): Cost(
             Money("USD", 40_000_000), Money("USD", 0), CostBasis.REPORTED
@@ -55,7 +54,7 @@ async def test_a_call_costs_what_its_row_says(tmp_path: Path) -> None:
         CallRow("a", state="open", uncertain=7): None,
         CallRow("a", currency="", settled=0): None,
     }
-    async with open_records(tmp_path) as records:
+    async with open_records(place) as records:
         for row, cost in rows.items():
             name = await insert_call(records, row)
             entries = await list_entries(records, "a", EntryFilter())
@@ -64,8 +63,8 @@ async def test_a_call_costs_what_its_row_says(tmp_path: Path) -> None:
             assert (entry.state.value, entry.reason, entry.end is None) == (row.state, row.reason, row.state == "open")
 
 
-async def test_bills_are_read_in_both_forms(tmp_path: Path) -> None:
-    async with open_records(tmp_path) as records:
+async def test_bills_are_read_in_both_forms(place: Place) -> None:
+    async with open_records(place) as records:
         for billed in ('{"credit": 4.5}', '[["credit", 4.5, ""]]', '[["credit", 4.5, "bfl/other"]]', "{}", "[]"):
             await insert_call(records, CallRow("a", started=to_micros(BEGAN), billed=billed))
         found = {entry.billed for entry in await list_entries(records, "a", EntryFilter())}

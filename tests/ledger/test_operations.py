@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from structlog.testing import capture_logs
-from tests.support.spending import CallRow, insert_call, open_records
+from tests.support.spending import CallRow, Place, insert_call, open_records
 from tests.support.waiting import until
 
 from celeste_image.core.caller import ANONYMOUS
@@ -47,8 +46,8 @@ class Away:
 
 
 @pytest_asyncio.fixture
-async def records(tmp_path: Path) -> AsyncIterator[Away]:
-    async with open_records(tmp_path) as opened:
+async def records(place: Place) -> AsyncIterator[Away]:
+    async with open_records(place) as opened:
         yield Away(opened)
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.support.spending import CallRow, insert_calls, open_records
+from tests.support.spending import CallRow, Place, insert_calls, open_records
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
@@ -66,7 +65,7 @@ calls = st.builds(
     started=times.map(to_micros),
     state=st.sampled_from(["open", "settled", "settled", "uncertain"]),
     billed=bills.map(json.dumps) | st.dictionaries(st.sampled_from(["image", "credit"]), numbers).map(json.dumps),
-    currency=st.sampled_from(["USD", "USD", "EUR"]),
+    currency=st.sampled_from(["USD", "USD", "EUR", ""]),
     settled=amounts,
     uncertain=amounts,
     basis=st.sampled_from(["", *CostBasis]).map(str),
@@ -140,7 +139,13 @@ def row_of(group_by: Sequence[UsageDimension], key: Key, done: list[EndedOperati
 
 
 def costs_of(paid: list[CallRow]) -> Iterator[Cost]:
-    for currency in sorted({call.currency for call in paid}):
+    unpriced = sum(
+        (call.settled if call.state == "settled" else call.uncertain) is None for call in paid if not call.currency
+    )
+    currencies = sorted({call.currency for call in paid} - {""})
+    if unpriced and not currencies:
+        yield Cost(unpriced_calls=unpriced)
+    for currency in currencies:
         mine = [call for call in paid if call.currency == currency]
         settled = [call.settled for call in mine if call.state == "settled"]
         other = [call.uncertain for call in mine if call.state != "settled"]
@@ -152,7 +157,7 @@ def costs_of(paid: list[CallRow]) -> Iterator[Cost]:
                 key=RANKS.index,
                 default=RANKS[0],
             ),
-            (settled + other).count(None),
+            (settled + other).count(None) + (unpriced if currency == currencies[0] else 0),
         )
 
 
@@ -176,11 +181,11 @@ async def pages(reader: UsageReader, tenant: str, query: UsageQuery, size: int) 
 @given(st.lists(ended, max_size=12), st.lists(calls, max_size=12), queries, st.integers(1, 4))
 @example([], [CallRow("", billed='[["image", 1, ""]]', settled=4)], UsageQuery(EPOCH), 1)
 def test_every_sum_is_that_of_a_loop_over_all_rows(
-    tmp_path: Path, operations: list[EndedOperation], called: list[CallRow], query: UsageQuery, size: int
+    place: Place, operations: list[EndedOperation], called: list[CallRow], query: UsageQuery, size: int
 ) -> None:
     async def check() -> None:
         tenant, other = str(uuid.uuid4()), str(uuid.uuid4())
-        async with open_records(tmp_path) as records:
+        async with open_records(place) as records:
             counted = Operations(records, timedelta(days=400))
             for whose, operation in itertools.product((tenant, other), operations):
                 counted.add(replaced(operation, whose))
@@ -197,9 +202,9 @@ def replaced(operation: EndedOperation, tenant: str) -> EndedOperation:
     return EndedOperation(**values | {"caller": Caller(tenant, operation.caller.name)})
 
 
-async def test_sums_of_large_amounts_are_exact(tmp_path: Path) -> None:
+async def test_sums_of_large_amounts_are_exact(place: Place) -> None:
     """A double holds neither the nanos nor three tenths of a credit."""
-    async with open_records(tmp_path) as records:
+    async with open_records(place) as records:
         call = CallRow("a", settled=2**53 + 1, basis="reported", billed='[["credit", 0.1, ""]]')
         await insert_calls(records, [call] * 3)
         ((_, row),), last = await UsageReader(records).rows("a", UsageQuery(EPOCH))
@@ -209,8 +214,8 @@ async def test_sums_of_large_amounts_are_exact(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1999, 2000, 2001])
-async def test_bills_are_added_in_several_batches(tmp_path: Path, count: int) -> None:
-    async with open_records(tmp_path) as records:
+async def test_bills_are_added_in_several_batches(place: Place, count: int) -> None:
+    async with open_records(place) as records:
         call = CallRow("a", started=to_micros(BEGAN), billed='[["image", 1, ""]]')
         await insert_calls(records, [call] * count)
         ((_, row),), _ = await UsageReader(records).rows("a", UsageQuery(BEGAN))

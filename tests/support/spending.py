@@ -1,15 +1,21 @@
 """Rows of the ledger for tests: calls with any cost, and the database that has them."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from celeste_image.database import Records, SqliteRecords, Transaction, Value
+from tests.support.postgres import Postgres
+
+from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, Transaction, Value
 from celeste_image.ledger.ids import new_id
 from celeste_image.store.open import open_backend
 
-__all__ = ["CallRow", "insert_call", "insert_calls", "open_records"]
+__all__ = ["CallRow", "Place", "empty_place", "insert_call", "insert_calls", "open_records"]
+
+Place = Path | Access
 
 INSERT = """
     INSERT INTO calls (id, server, tenant, caller, request_id, provider, model, operation, ticket, started, ended,
@@ -64,10 +70,32 @@ def _row(call: CallRow) -> tuple[Value, ...]:
 
 
 @asynccontextmanager
-async def open_records(folder: Path) -> AsyncIterator[Records]:
-    """Opens the database of a store in a folder."""
-    backend = open_backend(folder.as_uri(), {})
+async def open_records(place: Place) -> AsyncIterator[Records]:
+    """Opens a database: that of a store in a folder, or one on PostgreSQL."""
+    if isinstance(place, Path):
+        backend = open_backend(place.as_uri(), {})
+        try:
+            yield SqliteRecords(backend)
+        finally:
+            await backend.close()
+        return
+    records = PostgresRecords(place)
     try:
-        yield SqliteRecords(backend)
+        yield records
     finally:
-        await backend.close()
+        await records.close()
+
+
+@contextmanager
+def empty_place(kind: str, folder: Path, server: Callable[[], Postgres]) -> Iterator[Place]:
+    """Makes an empty database, `sqlite` or `postgres`, which can be opened several times."""
+    if kind == "sqlite":
+        yield folder
+        return
+    name = f"test_{secrets.token_hex(6)}"
+    running = server()
+    asyncio.run(running.run(f'CREATE DATABASE "{name}" TEMPLATE template0'))
+    try:
+        yield running.access(name)
+    finally:
+        asyncio.run(running.run(f'DROP DATABASE "{name}" WITH (FORCE)'))

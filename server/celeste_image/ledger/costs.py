@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 
-__all__ = ["BASIS_RANKS", "BilledSum", "CostSum", "billed_of"]
+__all__ = ["BASIS_RANKS", "BilledSum", "CostSum", "billed_of", "costs_of"]
 
 BASIS_RANKS = (CostBasis.UNSPECIFIED, CostBasis.REPORTED, CostBasis.CALCULATED, CostBasis.ESTIMATED)
 """The origins of amounts, the surest first. Of a sum, the last one counts."""
@@ -37,7 +37,7 @@ class CostSum:
     unpriced_calls: int
 
     def cost(self) -> Cost | None:
-        """Returns the cost; None if all calls are known to cost nothing, and in no currency.
+        """Returns the cost; None without a currency, if all calls are known to cost nothing.
 
         Without calls of a kind, the amount of this kind is 0.
         """
@@ -51,6 +51,16 @@ class CostSum:
             BASIS_RANKS[self.basis],
             self.unpriced_calls,
         )
+
+
+def costs_of(sums: Iterable[CostSum]) -> tuple[Cost, ...]:
+    """Returns the costs of some sums, one per currency. Calls without a currency are counted in the first one."""
+    ordered = sorted(sums, key=lambda each: each.currency)
+    found = [cost for each in ordered if each.currency and (cost := each.cost())]
+    if unpriced := sum(each.unpriced_calls for each in ordered if not each.currency):
+        first = found[0] if found else Cost()
+        found[:1] = [replace(first, unpriced_calls=first.unpriced_calls + unpriced)]
+    return tuple(found)
 
 
 def billed_of(text: str) -> tuple[Quantity, ...]:

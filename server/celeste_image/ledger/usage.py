@@ -9,7 +9,7 @@ from celeste_image.core.request import OperationKind
 from celeste_image.core.usage import UsageDimension, UsageQuery, UsageRow
 from celeste_image.database import Records, Row, Rows, Value
 from celeste_image.database.times import MICROSECOND, from_micros
-from celeste_image.ledger.costs import BASIS_RANKS, BilledSum, CostSum
+from celeste_image.ledger.costs import BASIS_RANKS, BilledSum, CostSum, costs_of
 from celeste_image.ledger.ids import first_id
 from celeste_image.ledger.operations import labels_text
 
@@ -216,7 +216,6 @@ class _Parts:
             values["day"] = from_micros(values["day"] * DAY_MICROS).date().isoformat()
         if "operation" in values:
             values["operation"] = kind_of(values["operation"])
-        costs = (each.cost() for each in sorted(self.costs, key=lambda each: each.currency))
         return UsageRow(
             **values,
             succeeded=succeeded or 0,
@@ -227,7 +226,7 @@ class _Parts:
             pixels=pixels or 0,
             compute_seconds=None if micros is None else micros / 1e6,
             billed=self.billed.quantities(),
-            costs=tuple(cost for cost in costs if cost),
+            costs=costs_of(self.costs),
         )
 
 
