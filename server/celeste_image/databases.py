@@ -77,7 +77,8 @@ def open_database(
         ledger = Ledger(rows, LockOwner(access))
         closing.push_async_callback(ledger.close)
         return OpenDatabase(rows, ledger)
-    if warning := version_warning():
+    may_be_shared = bool(settings.url or store.folder)
+    if may_be_shared and (warning := version_warning()):
         log.info("sqlite", warning=warning)
     backend = _backend(settings, store, closing)
     assert backend.folder
