@@ -210,7 +210,7 @@ async def test_a_session_that_an_administrator_ends_costs_no_call(postgres: Post
         nonlocal runs
         runs += 1
         if runs == 1:
-            assert await postgres.run(ended, name) == [(True,)]
+            assert (True,) in await postgres.run(ended, name)  # the session of the migration may be ending, too
         return await db.change(INSERT, b"1", b"")
 
     assert await rows.write(unit) == 1
