@@ -123,7 +123,7 @@ baseline: .venv/dev ## Make the current contract the baseline that later changes
 	$(BIN)/buf build --exclude-source-info -o proto/baseline.binpb
 
 lock: .venv/dev ## Resolve the version ranges again and lock the result with hashes
-	$(LOCK) --extra local --output-file requirements/local.lock pyproject.toml
+	$(LOCK) --extra local --extra postgres --output-file requirements/local.lock pyproject.toml
 	$(LOCK) --extra dev --output-file requirements/dev.lock pyproject.toml
 	$(subst --group build,,$(LOCK)) --output-file clients/generate.lock clients/generate.in
 	$(subst --group build,,$(LOCK)) --output-file tests/emulate/sdks/vendors.lock tests/emulate/sdks/vendors.in

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from tests.support.postgres import Postgres, serving
 
 from celeste_image.providers.local.weights import packages
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
 
 NEED_WEIGHTS = ("conformance", "e2e", "rpc", "client")
 """Folders whose tests use a server as users have it, with its weights."""
@@ -37,8 +40,10 @@ def pulled_model_dir(pulled: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> Iterator["Postgres"]:
     """A PostgreSQL of this process's tests: it starts in under a second, when the first test asks for it."""
+    from tests.support.postgres import serving
+
     with serving() as server:
         yield server
 

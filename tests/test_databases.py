@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_a_password_that_is_not_there_is_a_mistake_of_its_setting() -> None:
     given = ["database.url=postgresql://celeste@host/name", "database.password=env:ABSENT", "store.url=memory:///"]
     (problem,) = find_problems(load(assignments=given, environment={}), {})
     assert str(problem) == "--set (database.password): there is no variable ABSENT"
+
+
+def test_without_the_extra_the_url_is_refused_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    given = ["database.url=postgresql://celeste@host/name", "store.url=memory:///"]
+    (problem,) = find_problems(load(assignments=given, environment={}), {})
+    assert str(problem).startswith("--set (database.url): needs asyncpg; get it with: ")
+    assert "[postgres]" in str(problem)
 
 
 async def test_servers_on_postgresql_share_a_ledger(postgres: Postgres) -> None:

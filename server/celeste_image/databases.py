@@ -94,7 +94,8 @@ def open_database(
         rows = PostgresRecords(access)
         closing.push_async_callback(rows.close)
         return _books(all_settings, rows, LockOwner(access), closing)
-    if warning := version_warning():
+    may_be_shared = bool(settings.url or store.folder)
+    if may_be_shared and (warning := version_warning()):
         log.info("sqlite", warning=warning)
     backend = _backend(settings, store, closing)
     assert backend.folder

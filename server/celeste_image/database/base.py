@@ -15,8 +15,8 @@ Rows = list[Row]
 class Transaction(Protocol):
     """Statements in SQL that both databases know. `$1` is the first value, in each place where it is written.
 
-    Only the methods of a transaction are awaited in it. PostgreSQL must know the type of each value, from the column
-    that the value meets, or from a CAST.
+    Only the methods of a transaction are awaited in it, and work lets their errors pass. PostgreSQL must know the type
+    of each value, from the column that the value meets or from a CAST.
     """
 
     async def rows(self, statement: str, *values: Value) -> Rows:

@@ -105,6 +105,8 @@ class PostgresRecords:
                 await transaction.start()
             try:
                 result = await unit(_Transaction(connection, attempt))
+                if attempt.failed:  # PostgreSQL would answer the commit with a rollback, and no error
+                    raise RuntimeError("a unit went on after a statement that failed")
             except Exception as error:
                 if not attempt.failed or sqlstate(error):
                     await _roll_back(transaction, connection)
