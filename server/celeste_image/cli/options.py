@@ -24,11 +24,11 @@ __all__ = [
     "common_parameters",
     "format_option",
     "label_options",
+    "labels_of",
     "operation_options",
     "out_options",
     "paint_options",
     "paint_parameters",
-    "pairs",
     "seed_option",
     "server_options",
 ]
@@ -138,6 +138,19 @@ def address_of(ctx: click.Context, param: click.Parameter, value: str | None) ->
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def labels_of(ctx: click.Context, param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    """Returns the labels of a repeatable option. Raises click.BadParameter for another form, or a repeated name."""
+    labels: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (equals and name):
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", ctx, param)
+        if name in labels:
+            raise click.BadParameter(f"{name!r} is given twice", ctx, param)
+        labels[name] = value
+    return labels
+
+
 def _media_type(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     return "" if value is None else FORMATS.get(value.lower(), value)
 
@@ -228,7 +241,12 @@ def operation_options(command: Command) -> Command:
                 help="Option of one provider; repeatable.",
             ),
             click.option(
-                "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of your own; repeatable."
+                "--label",
+                "labels",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=labels_of,
+                help="Label to add up usage by; repeatable.",
             ),
             click.option(
                 "--cache",
@@ -328,7 +346,7 @@ def common_parameters(values: dict[str, Any]) -> "CommonParameters":
         "provider_options": _provider_options(values["settings"]),
         "inline_limit_bytes": values.get("inline_limit"),
         "preview_count": values.get("previews", 0),
-        "labels": pairs(values["labels"], "--label"),
+        "labels": values["labels"],
         "cache_mode": values["cache"],
         "end_user": values["end_user"],
         "output_metadata": values.get("metadata"),
@@ -352,17 +370,6 @@ def paint_parameters(values: dict[str, Any]) -> "PaintParameters":
         "style": values.get("style", ""),
         "rewrite_prompt": values["rewrite"],
     }
-
-
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """Returns the values of an option of the form NAME=VALUE by their names. Raises click.BadParameter."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value
-    return found
 
 
 def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
