@@ -39,7 +39,8 @@ Each field gets a line in the fidelity report of the result.
 * `strictness: STRICT` (`--strict`) refuses a request that would have an ADJUSTED or DROPPED line.
 * A retired model is refused with MODEL_RETIRED; the error names its replacement.
 
-An operator may change limits, prices and lifecycles, or add models: [configuration](configuration.md#catalog).
+An operator may change limits, prices and lifecycles, or add models: [configuration](configuration.md#catalog). How the
+cost of an operation follows from the prices: [costs](costs.md).
 """
 
 

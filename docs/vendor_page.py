@@ -10,13 +10,18 @@ from docs.words import state, table, unit_of
 from tests.support.recording_evidence import RANKS, known_by, operations_of
 
 from celeste_image.cli.words import accepts
-from celeste_image.core.card import ModelCard, ModelStage, Parameter
+from celeste_image.core.card import ModelCard, ModelStage, Parameter, RefusalCharge
 from celeste_image.core.request import OperationKind
 from celeste_image.providers.catalog import load_notes
 from celeste_image.providers.kit.vendor import Vendor
 from celeste_image.providers.registry import discover
 from celeste_image.providers.vendors.compatible import CompatibleModel, CompatibleOptions
 
+REFUSALS = {
+    RefusalCharge.CHARGED: "A request that its safety system refuses has to be paid.",
+    RefusalCharge.FREE: "A request that its safety system refuses is free.",
+    RefusalCharge.UNKNOWN: "Whether a request that its safety system refuses has to be paid is not known.",
+}
 LINKS = """This page has the set-up, examples, models, parameters and prices of one provider; `make docs` writes it.
 [All providers](../providers.md) explains the words for evidence, and the rules for refused and adjusted requests. See
 also [settings](../configuration.md) and the [emulator](../emulators.md).
@@ -127,7 +132,8 @@ def _prices(cards: Sequence[ModelCard]) -> list[str]:
         for card in cards
         for p in card.prices
     ]
-    return ["## Prices", "", *table(["model", "amount", "currency", "per", "when", "source", "checked on"], rows)]
+    lines = ["## Prices", "", *table(["model", "amount", "currency", "per", "when", "source", "checked on"], rows)]
+    return [*lines, f"{REFUSALS[cards[0].refusal_charge]} See [costs](../costs.md).", ""]
 
 
 def _notes(name: str) -> list[str]:

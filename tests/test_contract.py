@@ -61,7 +61,7 @@ def test_every_call_has_a_route() -> None:
         for service in file.service
         for method in service.method
     ]
-    assert len(methods) == 19
+    assert len(methods) == 21
     for name, method in methods:
         # JSON has no client streams: `WriteArtifactChunk` and `UploadArtifact` are the twins for HTTP.
         assert method.options.HasExtension(annotations_pb2.http) != (name == "ArtifactService.WriteArtifact"), name

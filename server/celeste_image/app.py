@@ -208,6 +208,7 @@ def build_app(
         store=store,
         ledger=database.ledger,
         requests=database.requests,
+        operations=database.operations,
         results=database.results,
         policy=policy_hash(settings.safety, metadata),
         without_cache=frozenset(settings.cache.except_tenants),

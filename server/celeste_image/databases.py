@@ -15,7 +15,7 @@ from celeste_image.config import ConfigurationInvalid, DatabaseSettings, Problem
 from celeste_image.config.references import secret_of
 from celeste_image.core.errors import CelesteError
 from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords, version_warning
-from celeste_image.ledger import FileOwner, Ledger, LockOwner, Owner, Requests, Results
+from celeste_image.ledger import FileOwner, Ledger, LockOwner, Operations, Owner, Requests, Results
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -35,13 +35,26 @@ class OpenDatabase:
         records: Its rows.
         ledger: The ledger in it.
         requests: The requests that may be repeated; None if no outcomes are kept.
+        operations: The operations that ended.
         results: The cached results; None without a cache.
     """
 
     records: Records
     ledger: Ledger
     requests: Requests | None
+    operations: Operations
     results: Results | None
+
+    async def sweep(self) -> int:
+        """Deletes the rows whose time is over, and returns how many of operations and calls.
+
+        Raises:
+            StorageFull: The database can't be written.
+            StorageUnavailable: Likewise.
+        """
+        if self.requests:
+            await self.requests.sweep()
+        return await self.operations.sweep()
 
     async def begin(self) -> None:
         """Connects to the database, and shows the other servers of its ledger that this one lives.
@@ -97,6 +110,8 @@ def _books(settings: Settings, records: Records, owner: Owner, closing: AsyncExi
     """Returns what is in a database. `closing` closes it before the database."""
     ledger = Ledger(records, owner)
     closing.push_async_callback(ledger.close)
+    operations = Operations(records, timedelta(hours=settings.ledger.keep_hours))
+    closing.push_async_callback(operations.close)
     requests = results = None
     if hours := settings.ledger.replay_hours:
         requests = Requests(records, owner, timedelta(hours=hours))
@@ -110,7 +125,7 @@ def _books(settings: Settings, records: Records, owner: Owner, closing: AsyncExi
             memory_bytes=cache.memory_bytes,
         )
         closing.push_async_callback(results.close)
-    return OpenDatabase(records, ledger, requests, results)
+    return OpenDatabase(records, ledger, requests, operations, results)
 
 
 def check_database(settings: DatabaseSettings, environment: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ COMMON: dict[str, Any] = {
     "fallback_models": ["f"],
     "inline_limit_bytes": 0,
     "preview_count": 2,
-    "labels": {"project": "fox"},
+    "labels": {"project": "spring"},
     "cache_mode": "refresh",
     "end_user": "u",
     "output_metadata": "strip",
@@ -77,7 +77,7 @@ PAINT: dict[str, Any] = {
 }
 SIZES = [Size(64, 48), Size(aspect_ratio="3:2", megapixels=2.0)]
 COMMAND = ["-m", "m", "--strict", "--set", "local.tile=64", "--fallback", "f", "--end-user", "u", "--request-id", ID]
-COMMAND += ["--label", "project=fox", "--cache", "refresh"]
+COMMAND += ["--label", "project=spring", "--cache", "refresh"]
 LABELS = ["--inline-limit", "0", "--previews", "2", "--metadata", "strip", "--no-recipe"]
 PAINTING = ["-n", "n", "--count", "2", "--seed", "0", "--format", "webp", "--reference", "mask;role=style;name=hat"]
 PAINTING += ["--quality", "high", "--output-quality", "80", "--no-rewrite-prompt"]

@@ -11,7 +11,7 @@ from tests.conformance.matrix import Column, report, table
 
 from celeste_image import v1
 
-SERVICES = (v1.image_service_pb2, v1.artifact_service_pb2, v1.model_service_pb2)
+SERVICES = (v1.image_service_pb2, v1.artifact_service_pb2, v1.model_service_pb2, v1.usage_service_pb2)
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"code": "NOT_FOUND"}, {"code": "OK"}),

@@ -24,10 +24,11 @@ def test_a_picture_by_an_emulated_vendor(tmp_path: Path) -> None:
                     break
                 time.sleep(0.05)
             given = os.environ | {"CELESTE_CONFIG": str(config)}
-            for model in ("openai/gpt-image-2", "bfl/flux-pro-1.1"):
+            for model, cost in (("openai/gpt-image-2", "0.03346 USD"), ("bfl/flux-pro-1.1", "0.04 USD")):
                 words = [*CELESTE, "a red boat", "--model", model, "--size", "1024x1024"]
                 done = subprocess.run(words, capture_output=True, cwd=tmp_path, env=given, timeout=60)
                 assert done.returncode == 0, done.stderr.decode()
+                assert done.stderr.decode().splitlines()[-1] == f"cost: {cost}"
                 (path,) = done.stdout.decode().split()
                 assert pictures.opened((tmp_path / path).read_bytes()).size == (1024, 1024)
         finally:
@@ -36,7 +37,7 @@ def test_a_picture_by_an_emulated_vendor(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == config.read_text()
     assert set(tomllib.loads(config.read_text())["providers"]) == {"openai", "bfl"}
     log_lines = (tmp_path / "log").read_text().splitlines()
-    assert log_lines[-1] == "2 calls, 0.0732 USD"
+    assert log_lines[-1] == "2 calls, 0.0735 USD"
     assert "POST /v1/flux-pro-1.1" in (tmp_path / "log").read_text()
 
 

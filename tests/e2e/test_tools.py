@@ -16,6 +16,7 @@ SERVICES = {
     "celeste.image.v1.ArtifactService",
     "celeste.image.v1.ImageService",
     "celeste.image.v1.ModelService",
+    "celeste.image.v1.UsageService",
     "celeste.image.v1.ArtifactHttpService",
     "grpc.health.v1.Health",
 }

@@ -42,6 +42,7 @@ from celeste_image.v1 import (
     artifact_service_pb2,
     image_service_pb2,
     model_service_pb2,
+    usage_service_pb2,
 )
 
 FILES: Sequence[FileDescriptor] = (
@@ -49,6 +50,7 @@ FILES: Sequence[FileDescriptor] = (
     artifact_service_pb2.DESCRIPTOR,
     image_service_pb2.DESCRIPTOR,
     model_service_pb2.DESCRIPTOR,
+    usage_service_pb2.DESCRIPTOR,
 )
 MOST_STATUS_BYTES = 4 << 10
 """Of CONTRACT: a larger status does not fit the trailers of a default client."""

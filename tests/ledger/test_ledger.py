@@ -1,8 +1,10 @@
 """The ledger on SQLite and PostgreSQL: what is written when, what others see, and what a dead server leaves."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,12 +15,17 @@ from tests.support.servers import running
 
 from celeste_image.core.caller import ANONYMOUS, Caller
 from celeste_image.core.errors import StorageFull, StorageUnavailable
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.database import Access, PostgresRecords, Records, SqliteRecords
+from celeste_image.database.schema import STEPS
 from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, LockOwner, Owner, PaidCall
 from celeste_image.store.open import DATABASE, open_backend
 
 PAID = PaidCall(ANONYMOUS, "a-request", "bfl", "bfl/flux-pro", "generate")
-DONE = Ended(CallState.SETTLED, owed=True, images=1, billed={"credit": 4.5})
+COST = Cost(Money("USD", 45_000_000), basis=CostBasis.REPORTED)
+EXPECTED = Cost(uncertain=Money("USD", 40_000_000))
+UNKNOWN = Cost(unpriced_calls=1)
+DONE = Ended(CallState.SETTLED, owed=True, images=1, billed=(Quantity("credit", 4.5),), cost=COST)
 BEGAN = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -205,7 +212,7 @@ async def test_an_end_that_is_written_soon_is_written_before_the_ledger_closes(s
     ledger.end_soon(name, Ended(CallState.UNCERTAIN, "CANCELLED"))
     await ledger.close()
     (entry,) = await (await servers.start()).entries("anonymous")
-    assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED")
+    assert entry.outcome == Ended(CallState.UNCERTAIN, "CANCELLED", cost=UNKNOWN)
 
 
 async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_for(
@@ -224,7 +231,7 @@ async def test_a_server_starts_though_the_calls_of_dead_ones_cannot_be_looked_fo
 
 
 async def test_a_call_that_is_cancelled_while_its_row_is_written_was_never_sent(servers: Servers) -> None:
-    ledger = servers.start()
+    ledger = await servers.start()
     for _ in range(20):
         task = asyncio.create_task(ledger.open(PAID))
         await asyncio.sleep(0)
@@ -232,4 +239,56 @@ async def test_a_call_that_is_cancelled_while_its_row_is_written_was_never_sent(
         await asyncio.wait([task])
     await ledger.close()
     for entry in await ledger.entries("anonymous"):
-        assert entry.outcome == Ended(CallState.SETTLED, "CANCELLED", owed=False)
+        nothing = Cost(Money("USD", 0), basis=CostBasis.CALCULATED)
+        assert entry.outcome == Ended(CallState.SETTLED, "CANCELLED", owed=False, cost=nothing)
+
+
+async def test_an_open_call_may_cost_what_it_costs_if_it_succeeds(servers: Servers) -> None:
+    dead = await servers.start()
+    name = await dead.open(PAID, EXPECTED)
+    await dead.submitted(name, "job-1")
+    (entry,) = await dead.entries("anonymous")
+    assert entry.cost == EXPECTED
+    await dead.close()
+    later = await servers.start()
+    await later.recover()
+    (entry,) = await later.entries("anonymous", states=[CallState.UNCERTAIN])
+    assert entry.cost == EXPECTED, "nobody knows better"
+    resumed = replace(PAID, ticket="job-1")
+    await later.open(resumed, EXPECTED)
+    await later.end(name, DONE)
+    assert (await later.entries("anonymous"))[0].cost == COST
+    await later.open(resumed, EXPECTED)
+    (entry,) = await later.entries("anonymous", states=[CallState.OPEN])
+    assert entry.cost == EXPECTED, "it is paid once, whoever asks for the job again"
+
+
+async def test_quantities_of_earlier_versions_are_read(servers: Servers) -> None:
+    ledger = await servers.start()
+    name = await ledger.open(PAID)
+    await ledger.end(name, replace(DONE, billed=(Quantity("credit", 0.1), Quantity("credit", 2.0, "bfl/other"))))
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome.billed == (Quantity("credit", 0.1), Quantity("credit", 2.0, "bfl/other"))
+    earlier = '{"input_text_token": 9.0}'
+    await ledger.records.write(lambda db: db.change("UPDATE calls SET billed = $1", earlier))
+    (entry,) = await ledger.entries("anonymous")
+    assert entry.outcome.billed == (Quantity("input_text_token", 9.0),)
+
+
+async def test_rows_of_earlier_versions_have_an_unknown_cost_or_none(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / DATABASE)) as database, database:
+        for statement in (each for step in STEPS[:3] for each in step):
+            database.execute(statement)
+        database.execute("PRAGMA user_version = 3")
+        for name, state, owed in (("a", "settled", 1), ("b", "settled", 0), ("c", "uncertain", None)):
+            facts = (name, "s", "anonymous", "anonymous", "r", "bfl", "bfl/flux-pro", "generate", 1, state, "", owed, 0)
+            columns = "id, server, tenant, caller, request_id, provider, model, operation, started, state, reason, owed"
+            places = ", ".join("?" * len(facts))
+            database.execute(f"INSERT INTO calls ({columns}, images, billed) VALUES ({places}, '{{}}')", facts)
+    servers = OnFile(folder)
+    uncertain, free, paid = await (await servers.start()).entries("anonymous")
+    assert (uncertain.cost, paid.cost) == (UNKNOWN, UNKNOWN)
+    assert free.cost == Cost(Money("USD", 0), basis=CostBasis.CALCULATED)
+    await servers.close()

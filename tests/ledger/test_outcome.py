@@ -18,6 +18,7 @@ from celeste_image.core.events import (
     Started,
     Warned,
 )
+from celeste_image.core.money import quantities
 from celeste_image.ledger import Outcome
 
 events = st.one_of(
@@ -51,8 +52,8 @@ def test_an_outcome_comes_back_without_the_bytes_of_images(made: list[Event], er
 
 
 def test_what_only_tells_how_far_it_was_is_left_out() -> None:
-    assert Outcome.decode(Outcome([Progress(0.5), Billed({"credit": 1.5})]).encode()).events == (
-        Billed({"credit": 1.5}),
+    assert Outcome.decode(Outcome([Progress(0.5), Billed(quantities({"credit": 1.5}))]).encode()).events == (
+        Billed(quantities({"credit": 1.5})),
     )
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import itertools
 import json
 import time
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,11 +17,22 @@ from celeste_image.core.analysis import Analysis, ImageMetadata
 from celeste_image.core.call import Call
 from celeste_image.core.edits import Instruct
 from celeste_image.core.errors import InternalError, NotAnImage, QueueFull
-from celeste_image.core.events import Analyzed, Completed, ComputeUsed, Fidelity, ImageFailed, Progress, Reused, Started
+from celeste_image.core.events import (
+    Analyzed,
+    Completed,
+    ComputeUsed,
+    Fidelity,
+    ImageFailed,
+    Progress,
+    Reused,
+    Run,
+    Started,
+)
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, ImageReference
-from celeste_image.core.request import Edit
+from celeste_image.core.request import Edit, RequestOptions
 from celeste_image.core.result import OperationResult, ResultSource, Usage
+from celeste_image.ledger import EndedOperation
 from celeste_image.pipeline.complete import completing
 
 LINE = FidelityLine("seed", FidelityOutcome.DEFAULTED, sent=7)
@@ -173,6 +186,64 @@ async def test_a_cancelled_call_has_a_line_and_stays_cancelled() -> None:
             await task
     assert [line["outcome"] for line in lines] == ["CANCELLED"]
     assert fake.closed == 1
+
+
+LABELLED = replace(REQUEST, options=RequestOptions(labels={"project": "x"}))
+BEGAN = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def counting(run: Run) -> tuple[Run, list[EndedOperation]]:
+    """Returns the step, and what it counts; each look at its clock is a second later."""
+    counted: list[EndedOperation] = []
+    seconds = itertools.count()
+    return completing(run, count=counted.append, now=lambda: BEGAN + timedelta(seconds=next(seconds))), counted
+
+
+COUNTED = EndedOperation(
+    CALL.caller, CALL.request_id, "fake/one", "generate", BEGAN, BEGAN + timedelta(seconds=1), labels={"project": "x"}
+)
+MADE = (Started("fake", "fake/none"), Started("fake", "fake/one"), saved(0, width=4, height=3), ComputeUsed(1.5))
+
+
+async def test_a_success_is_counted_with_all_that_it_used() -> None:
+    run, counted = counting(Fake(*MADE, saved(1, width=2, height=2)))
+    await collect(run, LABELLED)
+    assert counted == [replace(COUNTED, images=2, pixels=16, compute_seconds=1.5)]
+
+
+@pytest.mark.parametrize("error", [QueueFull("no"), RuntimeError("a bug")])
+async def test_a_failure_is_counted_with_what_it_used_until_then(error: Exception) -> None:
+    run, counted = counting(Fake(*MADE, error))
+    await collect_until_error(run, LABELLED)
+    reason = "QUEUE_FULL" if isinstance(error, QueueFull) else "INTERNAL"
+    assert counted == [replace(COUNTED, outcome=reason, images=1, pixels=12, compute_seconds=1.5)]
+
+
+async def test_a_call_that_its_caller_leaves_is_counted_as_cancelled_unless_it_has_its_result() -> None:
+    run, counted = counting(Fake(*MADE))
+    async with aclosing(run(LABELLED, CALL)) as events:
+        await anext(events)
+    assert [(each.outcome, each.images) for each in counted] == [("CANCELLED", 0)]
+    async with aclosing(run(LABELLED, CALL)) as events:
+        async for event in events:
+            if isinstance(event, Completed):
+                break
+    assert [each.outcome for each in counted] == ["CANCELLED", ""]
+
+
+@pytest.mark.parametrize("source", [ResultSource.REPLAYED, ResultSource.CACHED])
+async def test_a_reused_result_has_used_nothing_again(source: ResultSource) -> None:
+    run, counted = counting(Fake(Reused(source), *MADE))
+    *_, completed = await collect(run, LABELLED)
+    assert isinstance(completed, Completed) and len(completed.result.images) == 1
+    assert counted == [replace(COUNTED, is_reused=True)]
+
+
+async def test_a_model_that_is_not_found_is_not_counted_under_its_name() -> None:
+    """A caller could fill the usage with names otherwise."""
+    run, counted = counting(Fake(QueueFull("no")))
+    await collect_until_error(run, LABELLED)
+    assert [each.model for each in counted] == [""]
 
 
 async def test_a_reused_result_has_its_source_and_the_line_has_it_too() -> None:

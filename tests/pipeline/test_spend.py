@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, saved
+from tests.support.fake_provider import CALL, PAINTER, REQUEST, Fake, collect_until_error, routed, saved
 
 from celeste_image.core.call import Candidate, EarlierCall
 from celeste_image.core.card import ModelEvidence, Price
@@ -20,7 +20,8 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     StorageUnavailable,
 )
-from celeste_image.core.events import Billed, Event, Submitted
+from celeste_image.core.events import Billed, Charged, Event, Submitted
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.core.request import ImageRequest
 from celeste_image.database import SqliteRecords
 from celeste_image.ledger import CallState, Ended, FileOwner, Ledger
@@ -29,6 +30,9 @@ from celeste_image.store.open import DATABASE, open_backend
 
 CARD = replace(PAINTER, prices=(Price("image", "0.04"),))
 PAID = Candidate(CALL, CARD)
+COSTS = Cost(Money("USD", 40_000_000), basis=CostBasis.ESTIMATED)
+NOTHING = Cost(Money("USD", 0), basis=CostBasis.CALCULATED)
+MAY_COST = Cost(uncertain=Money("USD", 40_000_000))
 OWED, UNKNOWN, FREE = {"owed": "true"}, {"owed": "unknown"}, {"owed": "false"}
 SETTLED, UNCERTAIN = CallState.SETTLED, CallState.UNCERTAIN
 
@@ -53,12 +57,14 @@ async def run_all(ledger: Ledger, fake: Fake, candidate: Candidate = PAID) -> li
 
 async def test_a_row_is_there_before_the_call_and_has_its_end_after_it(ledger: Ledger) -> None:
     async def look(_: ImageRequest) -> None:
-        assert await ending(ledger) == Ended(CallState.OPEN)
+        assert await ending(ledger) == Ended(CallState.OPEN, cost=MAY_COST)
 
-    script: list[Any] = [look, Billed({"credit": 1.5}), saved(), Billed({"credit": 0.5, "image": 2}), saved(1)]
+    credit, image = Quantity("credit", 0.5), Quantity("credit", 1, "fake/other")
+    script: list[Any] = [look, Billed((credit,)), saved(), Billed((credit, image)), saved(1)]
     events = await run_all(ledger, Fake(*script))
-    assert events == script[1:]
-    assert await ending(ledger) == Ended(SETTLED, "", True, 2, {"credit": 2.0, "image": 2.0})
+    cost = Cost(Money("USD", 80_000_000), basis=CostBasis.ESTIMATED)
+    assert events == [*script[1:], Charged(cost)]
+    assert await ending(ledger) == Ended(SETTLED, "", True, 2, (Quantity("credit", 1.0), image), cost)
     (entry,) = await ledger.entries("anonymous", request_id=CALL.request_id)
     assert (entry.call.provider, entry.call.model, entry.call.operation) == ("fake", "fake/one", "generate")
 
@@ -68,7 +74,7 @@ async def test_the_ticket_of_a_job_is_on_the_disk_before_anybody_hears_of_it(led
         assert isinstance(await anext(events), Submitted)
         (entry,) = await ledger.entries("anonymous")
         assert entry.call.ticket == "job-1"
-        assert [event async for event in events] == [saved()]
+        assert [event async for event in events] == [saved(), Charged(COSTS)]
     resumed = replace(PAID, ticket="job-1")
     await run_all(ledger, Fake(saved()), resumed)
     assert (await ending(ledger)).images == 2, "the row of the try that submitted the job"
@@ -77,16 +83,17 @@ async def test_the_ticket_of_a_job_is_on_the_disk_before_anybody_hears_of_it(led
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (InvalidRequest("bad"), Ended(SETTLED, "INVALID_FIELD", False)),
-        (ProviderFailed("broken", metadata=OWED), Ended(SETTLED, "PROVIDER_FAILED", True)),
-        (ProviderFailed("broken", metadata=UNKNOWN), Ended(UNCERTAIN, "PROVIDER_FAILED")),
-        (SafetyBlocked("no", metadata=FREE), Ended(SETTLED, "SAFETY_BLOCKED", False)),
-        (OutcomeUnknown("who knows"), Ended(UNCERTAIN, "OUTCOME_UNKNOWN")),
+        (InvalidRequest("bad"), Ended(SETTLED, "INVALID_FIELD", False, cost=NOTHING)),
+        (ProviderFailed("broken", metadata=OWED), Ended(SETTLED, "PROVIDER_FAILED", True, cost=COSTS)),
+        (ProviderFailed("broken", metadata=UNKNOWN), Ended(UNCERTAIN, "PROVIDER_FAILED", cost=MAY_COST)),
+        (SafetyBlocked("no", metadata=FREE), Ended(SETTLED, "SAFETY_BLOCKED", False, cost=NOTHING)),
+        (OutcomeUnknown("who knows"), Ended(UNCERTAIN, "OUTCOME_UNKNOWN", cost=MAY_COST)),
     ],
 )
 async def test_the_end_of_a_failed_call_says_what_is_owed(ledger: Ledger, error: CelesteError, outcome: Ended) -> None:
-    with pytest.raises(type(error)):
-        await run_all(ledger, Fake(error))
+    events, raised = await collect_until_error(routed(spending(Fake(error), ledger), [CARD]))
+    assert raised is error
+    assert events == [Charged(outcome.cost or Cost())], "a failed call has a cost, too"
     assert await ending(ledger) == outcome
     assert ledger.uncertain == (outcome.state is UNCERTAIN)
 
@@ -94,14 +101,14 @@ async def test_the_end_of_a_failed_call_says_what_is_owed(ledger: Ledger, error:
 async def test_what_was_saved_before_a_failure_is_owed(ledger: Ledger) -> None:
     with pytest.raises(ProviderFailed):
         await run_all(ledger, Fake(saved(), ProviderFailed("broken")))
-    assert await ending(ledger) == Ended(SETTLED, "PROVIDER_FAILED", True, 1)
+    assert await ending(ledger) == Ended(SETTLED, "PROVIDER_FAILED", True, 1, cost=COSTS)
 
 
 async def test_a_bug_leaves_an_uncertain_row(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError):
         await run_all(ledger, Fake(ZeroDivisionError()))
     await ledger.close()
-    assert await ending(ledger) == Ended(UNCERTAIN, "INTERNAL")
+    assert await ending(ledger) == Ended(UNCERTAIN, "INTERNAL", cost=MAY_COST)
 
 
 def cancelled(ledger: Ledger, fake: Fake) -> Awaitable[object]:
@@ -125,7 +132,7 @@ async def test_a_caller_who_leaves_makes_the_call_uncertain(
 
     await leave(ledger, Fake(saved(), never))
     await ledger.close()
-    assert await ending(ledger) == Ended(UNCERTAIN, "CANCELLED", None, 1)
+    assert await ending(ledger) == Ended(UNCERTAIN, "CANCELLED", None, 1, cost=MAY_COST)
 
 
 async def test_no_call_is_sent_without_its_row(ledger: Ledger, tmp_path: Path) -> None:
@@ -144,7 +151,7 @@ async def test_a_model_that_costs_nothing_has_no_row_and_one_without_a_price_has
     nobody_knows = replace(PAINTER, evidence=ModelEvidence.UNSPECIFIED)
     assert nobody_knows.is_paid is None
     await run_all(ledger, Fake(saved()), Candidate(CALL, nobody_knows))
-    assert await ending(ledger) == Ended(SETTLED, "", None, 1)
+    assert await ending(ledger) == Ended(SETTLED, "", None, 1, cost=Cost(unpriced_calls=1))
 
 
 def again(candidate: Candidate, *earlier: EarlierCall) -> Candidate:
@@ -152,8 +159,11 @@ def again(candidate: Candidate, *earlier: EarlierCall) -> Candidate:
     return replace(candidate, call=replace(CALL, earlier=earlier))
 
 
+IMAGE = Charged(Cost(Money("USD", 40_000_000), basis=CostBasis.ESTIMATED))
 BEGUN = EarlierCall("an-entry", CARD.id, range(1))
-DONE = replace(BEGUN, is_settled=True, is_owed=True, has_receipt=True, events=(Billed({"credit": 1}), saved()))
+DONE = replace(
+    BEGUN, is_settled=True, is_owed=True, has_receipt=True, events=(Billed((Quantity("credit", 1),)), saved(), IMAGE)
+)
 
 
 async def test_what_an_earlier_run_made_is_given_again_and_not_made(ledger: Ledger) -> None:
@@ -188,7 +198,7 @@ async def test_a_job_of_an_earlier_run_is_resumed(ledger: Ledger) -> None:
     unsaved = replace(DONE, ticket="job-1", events=(), error=StorageUnavailable("full", metadata=OWED))
     for earlier in (replace(BEGUN, ticket="job-1"), unsaved):
         async with aclosing(spending(run, ledger)(REQUEST, again(PAID, earlier))) as events:
-            assert [event async for event in events] == [saved()]
+            assert [event async for event in events] == [saved(), IMAGE]
     assert seen == tickets == ["job-1", "job-1"]
 
 
@@ -220,7 +230,7 @@ async def test_what_nobody_can_know_is_not_repeated(ledger: Ledger, earlier: Ear
     ids=["free", "of-another-model", "of-other-images"],
 )
 async def test_the_rest_is_made(ledger: Ledger, earlier: EarlierCall) -> None:
-    assert await run_all(ledger, Fake(saved()), again(PAID, earlier)) == [saved()]
+    assert await run_all(ledger, Fake(saved()), again(PAID, earlier)) == [saved(), IMAGE]
 
 
 async def test_the_last_of_several_calls_counts(ledger: Ledger) -> None:

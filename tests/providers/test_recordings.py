@@ -13,6 +13,7 @@ from tests.support.vendors import BASE, PROMPT, events_of, vendor
 
 from celeste_image.core.card import ModelCard, ModelEvidence
 from celeste_image.core.events import Billed, Picture, Progress, Submitted
+from celeste_image.core.money import quantities
 from celeste_image.core.request import Generate
 from celeste_image.providers.vendors.openai import OpenAI
 
@@ -66,7 +67,7 @@ def test_nothing_proves_what_was_not_recorded() -> None:
 async def test_jobs_are_polled_as_recorded(name: str) -> None:
     played = await play(name)
     submitted, progress, billed, *_ = played.events
-    assert billed == Billed({"credit": 4.0})
+    assert billed == Billed(quantities({"credit": 4.0}))
     assert submitted == Submitted(f"{BASE}/v1/get_result?id=task-1", "bfl")
     assert progress == Progress(0.4, "running")
     assert played.playing.fetched == 1

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from tests.support import pictures
 from tests.support.grpc_calls import status_of
@@ -31,10 +32,12 @@ from celeste_image.v1 import (
     ImageReference,
     ImageServiceStub,
     ListArtifactsRequest,
+    ListLedgerEntriesRequest,
     ListModelsRequest,
     ListProvidersRequest,
     Mask,
     ModelServiceStub,
+    QueryUsageRequest,
     QueryWriteStatusRequest,
     ReadArtifactRequest,
     RequestOptions,
@@ -42,6 +45,7 @@ from celeste_image.v1 import (
     StreamRequest,
     UploadArtifactRequest,
     UpscaleRequest,
+    UsageServiceStub,
     WriteArtifactChunkRequest,
     WriteArtifactRequest,
 )
@@ -387,7 +391,7 @@ TABLE = [
     Row("model to get unknown", GetModelRequest(model="nobody/nothing"), NOT_FOUND, "MODEL_NOT_FOUND", ("model",)),
     *(
         Row(f"{what} page token for {kind.__name__}", kind(page_token=token), BAD, "INVALID_FIELD", ("page_token",))
-        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest)
+        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest, ListLedgerEntriesRequest)
         for what, token in {
             "made-up": "zzz",
             "not base64": "a token!",
@@ -404,8 +408,9 @@ TABLE = [
     ),
     *(
         Row(f"negative page size for {kind.__name__}", kind(page_size=-1), BAD, "INVALID_FIELD", ("page_size",))
-        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest)
+        for kind in (ListModelsRequest, ListProvidersRequest, ListArtifactsRequest, ListLedgerEntriesRequest)
     ),
+    Row("usage since nobody knows when", QueryUsageRequest(), BAD, "INVALID_FIELD", ("start_time",)),
     *(
         Row(f"unknown field for {type(request).__name__}", with_unknown(request), BAD, "UNKNOWN_FIELD", ("#900",))
         for request in (
@@ -423,6 +428,8 @@ TABLE = [
             DeleteArtifactRequest(name=NOBODY),
             UploadArtifactRequest(name=NOBODY),
             DownloadArtifactRequest(name=NOBODY),
+            QueryUsageRequest(start_time=Timestamp(seconds=1)),
+            ListLedgerEntriesRequest(),
         )
     ),
 ]
@@ -454,7 +461,7 @@ def check(row: Row, error: grpc.aio.AioRpcError) -> None:
 
 async def call(channel: grpc.aio.Channel, request: Request) -> object:
     images, artifacts = ImageServiceStub(channel), ArtifactServiceStub(channel)
-    models = ModelServiceStub(channel)
+    models, usage = ModelServiceStub(channel), UsageServiceStub(channel)
     match request:
         case GenerateRequest():
             return await images.Generate(request)
@@ -472,7 +479,7 @@ async def call(channel: grpc.aio.Channel, request: Request) -> object:
             return await ArtifactHttpServiceStub(channel).UploadArtifact(iter([request]))
         case DownloadArtifactRequest():
             return [response async for response in ArtifactHttpServiceStub(channel).DownloadArtifact(request)]
-    for stub in (models, artifacts):
+    for stub in (models, artifacts, usage):
         if method := getattr(stub, type(request).__name__.removesuffix("Request"), None):
             return await method(request)
     raise TypeError(request)

@@ -26,6 +26,7 @@ from celeste_image.core.request import Generate, ImageRequest, OperationKind
 from celeste_image.emulate import EMULATED, Behavior, Emulator, emulating
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
+from celeste_image.emulate.ledger import Work
 from celeste_image.providers.base import Tools
 from celeste_image.providers.kit.polling import Polling, State
 from celeste_image.providers.kit.remote_jobs import RemoteJobs
@@ -101,7 +102,7 @@ class FakePrinter(FakeVendor):
     async def submit(self, asked: Asked) -> Answer:
         job = self._jobs.submit(asked.behavior, pictures.plain(32, 32), 7)
         asked.entry.job = job.id
-        self.charge(asked, self.cards[0], OperationKind.GENERATE, 1, 0.001)
+        self.charge(asked, self.cards[0], OperationKind.GENERATE, Work([(32, 32)]))
         return Answer({"id": job.id})
 
     async def poll(self, asked: Asked) -> Answer:

@@ -43,6 +43,7 @@ async def test_everything_that_the_catalog_says_is_served(server: Running) -> No
     async with AsyncClient(server.address) as client:
         models = {model.id: model async for model in client.models(full=True)}
         assert await client.model("openai/gpt-image-2") == models["openai/gpt-image-2"]
+    assert models["stability/core"].refusal_charge == pb.REFUSAL_CHARGE_FREE
     for provider in server.app.registry.providers.values():
         for card in provider.cards:
             model = models[card.id]
@@ -58,6 +59,9 @@ async def test_everything_that_the_catalog_says_is_served(server: Running) -> No
             assert enum_word(pb.ModelEvidence, model.evidence) == card.evidence
             assert enum_word(pb.ModelStage, model.lifecycle.stage) == card.stage
             assert tuple(model.edits) == card.edits
+            assert enum_word(pb.RefusalCharge, model.refusal_charge).replace("unspecified", "unknown") == (
+                card.refusal_charge
+            )
             assert (model.display_name, model.max_count, model.sends_previews) == (
                 card.title,
                 card.max_count,

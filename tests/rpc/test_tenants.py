@@ -37,6 +37,7 @@ V1 = "/celeste.image.v1."
 ARTIFACTS, IMAGES = f"{V1}ArtifactService/", f"{V1}ImageService/"
 HTTP = f"{V1}ArtifactHttpService/"
 WITHOUT = {f"{V1}ModelService/{name}" for name in ("ListProviders", "ListModels", "GetModel", "GetServerInfo")}
+WITHOUT |= {f"{V1}UsageService/{name}" for name in ("QueryUsage", "ListLedgerEntries")}
 """Methods that name no artifact."""
 
 

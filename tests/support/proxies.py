@@ -99,7 +99,11 @@ class CuttingProxy:
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
         left = self._cut_after.pop(0) if self._cut_after else None
-        up_reader, up_writer = await asyncio.open_connection(*self._target)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._target)
+        except ConnectionError:  # the server is away: the client sees it at once
+            writer.transport.abort()
+            return
         up_left = self._cut_uploads.pop(0) if self._cut_uploads else None
         ways = [
             asyncio.create_task(self._copy(reader, up_writer, up_left)),

@@ -30,6 +30,7 @@ from celeste_image.core.edits import (
 from celeste_image.core.errors import ERRORS, Attempt, CelesteError, Violation
 from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.image import ImageInput, ImageReference, Size
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.core.request import (
     AnalysisKind,
     Analyze,
@@ -221,14 +222,28 @@ verdicts = st.builds(
     owed=st.none() | st.booleans(),
     message=texts,
 )
+moneys = st.builds(Money, st.sampled_from(["EUR", "USD"]), st.integers(0, 10**15))
+costs = st.builds(
+    Cost,
+    settled=st.none() | moneys,
+    uncertain=st.none() | moneys,
+    basis=st.sampled_from(CostBasis),
+    unpriced_calls=st.integers(0, 9),
+)
+quantity_lists = st.lists(
+    st.builds(Quantity, st.sampled_from(["image", "credit"]), st.floats(0, 1e6), st.sampled_from(["", "a/b"])),
+    max_size=8,
+)
 usages = st.builds(
     Usage,
+    billed=quantity_lists.map(tuple),
     images=counts,
     megapixels=st.floats(0, 1e6),
     compute_seconds=st.none() | st.integers(0, 10**12).map(lambda microseconds: microseconds / 1e6),
 )
 results = st.builds(
     OperationResult,
+    costs=several(costs),
     request_id=texts,
     model=texts,
     images=st.lists(images, max_size=3).map(tuple),

@@ -21,6 +21,7 @@ __all__ = ["command"]
 def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
     """Analyze an image. IMAGE is a file, the name of an artifact, or - for standard input."""
     from celeste_image.cli import files
+    from celeste_image.cli.costs import say_costs
     from celeste_image.cli.own_server import connect
     from celeste_image.cli.run import print_result, show
     from celeste_image.client.calls import AnalyzeParameters, analyze_request
@@ -38,7 +39,9 @@ def command(image: str, kinds: tuple[str, ...], **common: Any) -> int:
         result = show(client, request, common)
     if common["as_json"]:
         print_result(result)
-    elif found := result.analysis:
+        return 0
+    say_costs(result)
+    if found := result.analysis:
         if found.metadata:
             print_metadata(found.metadata)
         if found.content:

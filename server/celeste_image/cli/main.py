@@ -26,6 +26,8 @@ COMMANDS = {
     "analyze": "Describe an image: metadata, content, quality, safety.",
     "models": "List the models, or install the weights of one.",
     "providers": "List the providers, or check their keys.",
+    "usage": "Add up what was used and what it cost.",
+    "ledger": "List the calls to vendors that may have to be paid.",
     "serve": "Start the gRPC server.",
     "callers": "Make API keys for the callers of a server.",
     "config": "Write, check and show the configuration of a server.",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+REFUSALS = {1: "has to be paid", 2: "is free"}
+"""What a refused request costs, by the number of `RefusalCharge`."""
+
 
 @click.group(name="models", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON, with their parameters.")
@@ -106,7 +109,8 @@ def _description(model: "Model") -> Iterator[str]:
         for parameter in (parameter_from_proto(one) for one in model.parameters if one.operation == kind):
             yield f"  {parameter.path}{'*' * parameter.required}: {accepts(parameter.range)}"
             yield f"      {parameter.help}"
-    if model.prices:
+    charge = REFUSALS.get(model.refusal_charge)
+    if model.prices or charge:
         yield ""
         yield "prices"
     for price in model.prices:
@@ -114,6 +118,8 @@ def _description(model: "Model") -> Iterator[str]:
         unit = f"{price.per:,} {price.unit}s" if price.per > 1 else price.unit
         amount = f"{Decimal(price.price.nanos) / 10**9:f} {price.price.currency_code}"
         yield f"  {amount} per {unit}{when}; {price.source}, {price.checked_on}"
+    if charge:
+        yield f"  a refused request {charge}"
 
 
 def _state(model: "Model") -> str:

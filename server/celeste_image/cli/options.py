@@ -246,7 +246,7 @@ def operation_options(command: Command) -> Command:
                 multiple=True,
                 metavar="NAME=VALUE",
                 callback=labels_of,
-                help="Label to add up usage by; repeatable.",
+                help="Label to add up usage and to clear cached results by; repeatable.",
             ),
             click.option(
                 "--cache",

@@ -30,7 +30,7 @@ LOGS = "celeste serve writes its log to standard error"
 STATUS = "celeste health, or celeste models"
 
 RESERVED: dict[str, str] = {
-    **dict.fromkeys(("help", "man", "usage", "commands", "docs", "h", "?", "/?", "/help"), HELP),
+    **dict.fromkeys(("help", "man", "commands", "docs", "h", "?", "/?", "/help"), HELP),
     **dict.fromkeys(("version", "ver", "about"), "celeste --version"),
     **dict.fromkeys(("diagnose", "check", "verify", "test"), "celeste doctor, health, or providers check"),
     **dict.fromkeys(("key", "keys", "auth", "login", "logout", "token", "credentials"), KEYS),

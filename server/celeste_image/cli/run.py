@@ -7,6 +7,7 @@ from typing import Any
 import click
 from google.protobuf import json_format
 
+from celeste_image.cli.costs import say_costs
 from celeste_image.cli.exit import PARTLY_DONE
 from celeste_image.cli.output import Output
 from celeste_image.cli.own_server import connect
@@ -106,6 +107,7 @@ def make_images(request: Generate | Edit | Upscale, common: Mapping[str, Any], o
         for path in saved.paths:
             if path:
                 say(path)
+        say_costs(result)
     for index, error in result.failures.items():
         say(f"image {index} was not made: {error.message}", err=True)
     return saved.code or (PARTLY_DONE if result.failures else 0)

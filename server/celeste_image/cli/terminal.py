@@ -16,6 +16,7 @@ __all__ = [
     "OutputLost",
     "check_output",
     "drop_output",
+    "is_unicode",
     "prepare_streams",
     "read_bytes",
     "read_text",
@@ -68,8 +69,12 @@ def say(line: str = "", *, err: bool = False) -> None:
 
 def say_json(value: Any) -> None:
     """Prints a value as JSON. Raises OutputLost."""
-    is_unicode = sys.stdout is None or sys.stdout.encoding.lower().startswith("utf")
-    _write(json_text(value, ascii_only=not is_unicode))
+    _write(json_text(value, ascii_only=not is_unicode()))
+
+
+def is_unicode() -> bool:
+    """Returns whether standard output takes every character."""
+    return sys.stdout is None or sys.stdout.encoding.lower().startswith("utf")
 
 
 def _write(text: str, *, err: bool = False) -> None:

@@ -1,5 +1,6 @@
-"""The values that a model's parameter accepts, in words, for `celeste models`."""
+"""Facts in words, for commands: the values that a model's parameter accepts, amounts of money, costs."""
 
+from decimal import Decimal
 from typing import Any
 
 from celeste_image.core.card import (
@@ -13,8 +14,9 @@ from celeste_image.core.card import (
     TextRange,
 )
 from celeste_image.core.media import IMAGE_TYPES
+from celeste_image.core.money import Cost, Money
 
-__all__ = ["accepts"]
+__all__ = ["accepts", "amount_in_words", "cost_in_words", "entry_cost_in_words", "money_in_words"]
 
 
 def accepts(known: ParameterRange) -> str:
@@ -70,3 +72,31 @@ def _default(value: Any) -> list[str]:
     return (
         [] if value in (None, "") else [f"default {value:,}" if isinstance(value, int | float) else f"default {value}"]
     )
+
+
+def money_in_words(money: Money) -> str:
+    """Returns an amount with its currency."""
+    return f"{amount_in_words(money)} {money.currency_code}"
+
+
+def amount_in_words(money: Money) -> str:
+    """Returns an amount without its currency: all its digits, and two after the point at least."""
+    whole, _, part = f"{Decimal(money.nanos) / 10**9:.9f}".rstrip("0").partition(".")
+    return f"{whole}.{part:0<2}"
+
+
+def cost_in_words(cost: Cost) -> str:
+    """Returns what has to be paid, and how many calls have an unknown price."""
+    words = [money_in_words(cost.settled)] if cost.settled else []
+    if cost.unpriced_calls:
+        words.append(f"{cost.unpriced_calls} of unknown price")
+    return ", ".join(words) or "unknown"
+
+
+def entry_cost_in_words(cost: Cost | None) -> str:
+    """Returns what one call costs or, of an uncertain call, may cost."""
+    if cost is None:
+        return "-"
+    if cost.uncertain and cost.uncertain.nanos:
+        return f"up to {money_in_words(cost.uncertain)}"
+    return "unknown" if cost.unpriced_calls else cost_in_words(cost)

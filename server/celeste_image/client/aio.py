@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -34,6 +35,7 @@ from celeste_image.client.calls import (
 )
 from celeste_image.client.channels import CLOSED, open_channel
 from celeste_image.client.checks import check_request, check_text, check_timeout, check_word
+from celeste_image.client.ledger import entries_request, usage_request
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.client.traces import trace_metadata
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -42,6 +44,7 @@ from celeste_image.core.errors import ServerUnavailable
 from celeste_image.core.events import Completed, Event
 from celeste_image.core.request import ImageRequest, OperationKind
 from celeste_image.core.result import ImageOutput, OperationResult
+from celeste_image.core.usage import CallState, SpendEntry, UsageDimension, UsageRow
 from celeste_image.v1 import (
     artifact_service_pb2,
     artifact_service_pb2_grpc,
@@ -50,10 +53,12 @@ from celeste_image.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
     operation_pb2,
+    usage_service_pb2_grpc,
 )
 from celeste_image.wire.artifacts import artifact_from_proto
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
+from celeste_image.wire.usage import entry_from_proto, row_from_proto
 from celeste_image.wire.values import enum_number
 
 __all__ = ["AsyncClient"]
@@ -79,6 +84,7 @@ class AsyncClient:
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(calls)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(calls)
         self._models: Any = model_service_pb2_grpc.ModelServiceStub(calls)
+        self._usage: Any = usage_service_pb2_grpc.UsageServiceStub(calls)
 
     async def __aenter__(self) -> Self:
         """Returns the client itself."""
@@ -90,7 +96,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection."""
-        self._images = self._artifacts = self._models = CLOSED
+        self._images = self._artifacts = self._models = self._usage = CLOSED
         await self.channel.close()
 
     async def generate(
@@ -296,3 +302,68 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise error_of(error) from error
         return info
+
+    async def usage(
+        self,
+        start: datetime,
+        *,
+        end: datetime | None = None,
+        group_by: Sequence[UsageDimension | str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[UsageRow, None]:
+        """Yields what the caller's tenant used and what it cost, in the order of `group_by`. Raises CelesteError.
+
+        Args:
+            start: Earliest start of an operation.
+            end: End of the time, itself not included; None is now.
+            group_by: `day`, `model`, `operation` and `caller`, those that have a row for each of their values; empty
+                means one row for all operations.
+            labels: Labels that the operations have, all of them; None means all operations.
+
+        Raises:
+            ValueError: A time has no time zone, or a word is unknown.
+            TypeError: An argument has another type.
+        """
+        request = usage_request(start, end, group_by, labels)
+        while True:
+            try:
+                page = await self._usage.QueryUsage(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            for row in page.rows:
+                yield row_from_proto(row)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    async def ledger(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        states: Sequence[CallState | str] = (),
+        request_id: str = "",
+    ) -> AsyncGenerator[SpendEntry, None]:
+        """Yields the tenant's calls to providers that may have to be paid, newest first. Raises CelesteError.
+
+        Args:
+            start: Earliest start of a call; None means no limit.
+            end: End of the time, itself not included; None means no limit.
+            states: `open`, `settled`, `uncertain`; empty means all.
+            request_id: Id of a request; empty means all.
+
+        Raises:
+            ValueError: A time has no time zone, or a word is unknown.
+            TypeError: An argument has another type.
+        """
+        request = entries_request(start, end, states, request_id)
+        while True:
+            try:
+                page = await self._usage.ListLedgerEntries(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            for entry in page.entries:
+                yield entry_from_proto(entry)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return

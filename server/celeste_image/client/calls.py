@@ -200,7 +200,8 @@ class CommonParameters(TypedDict, total=False):
         provider_options: Options of one provider, by the provider's name.
         inline_limit_bytes: Most bytes of images inside the response; None means the server's default.
         preview_count: Number of previews in a stream, 0 to 8.
-        labels: Labels of your own, to add up usage and to clear cached results by; the provider never gets them.
+        labels: Labels of your own, such as {"project": "spring"}, to add up usage and to clear cached results by; the
+            provider never gets them.
         cache_mode: Use of the server's cache: "use" takes a cached result, "refresh" makes it again and replaces it,
             "bypass" neither reads nor writes it.
         end_user: Opaque id of the end user for the provider.

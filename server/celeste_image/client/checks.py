@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -18,7 +19,17 @@ from celeste_image.core.edits import AnyEdit
 from celeste_image.core.nearest import nearest
 from celeste_image.core.request import ImageRequest
 
-__all__ = ["check_address", "check_request", "check_text", "check_timeout", "check_word", "checked_items", "shown"]
+__all__ = [
+    "check_address",
+    "check_labels",
+    "check_request",
+    "check_text",
+    "check_time",
+    "check_timeout",
+    "check_word",
+    "checked_items",
+    "shown",
+]
 
 UNLIMITED_SECONDS = 1e9
 """Timeouts from here on, some 31 years, are no deadline: gRPC counts nanoseconds in 64 bits."""
@@ -43,6 +54,21 @@ def check_timeout(timeout: float | None) -> float | None:
     if not timeout > 0:  # also nan
         raise ValueError(f"timeout is a number of seconds above 0, not {timeout!r}")
     return float(timeout) if timeout < UNLIMITED_SECONDS else None
+
+
+def check_time(time: datetime, path: str) -> None:
+    """Checks a time. Raises TypeError for no datetime, and ValueError for one without a time zone."""
+    _must(isinstance(time, datetime), time, "a datetime", path)
+    if time.tzinfo is None:
+        raise ValueError(f"{path} is a datetime with a time zone, such as datetime.now(UTC), not {time!r}")
+
+
+def check_labels(labels: Mapping[str, str], path: str) -> None:
+    """Checks labels. Raises TypeError for no dict of texts, and ValueError for a text that is not Unicode."""
+    _must(isinstance(labels, Mapping), labels, 'a dict of texts, such as {"project": "spring"}', path)
+    for key, value in labels.items():
+        check_text(key, path)
+        check_text(value, f'{path}["{key}"]')
 
 
 def check_address(address: str) -> str:
@@ -113,10 +139,8 @@ def _check(value: Any, expected: Any, path: str) -> None:
     if origin is tuple:
         for index, item in enumerate(checked_items(value, path)):
             _check(item, arguments[0], f"{path}[{index}]")
-    elif origin is not None and arguments[-1] is str:
-        _check_labels(value, path)
     elif origin is not None:
-        _check_options(value, path)
+        (check_labels if arguments == (str, str) else _check_options)(value, path)
     elif expected is bool:
         _must(isinstance(value, bool), value, "True or False", path)
     elif expected is int:
@@ -154,13 +178,6 @@ def check_word(value: Any, words: Sequence[str], path: str) -> None:
     if value not in words:
         near = nearest(value, words)
         raise ValueError(f"{path} is one of {', '.join(words)}, not {value!r}" + (f": {near}?" if near else ""))
-
-
-def _check_labels(value: Any, path: str) -> None:
-    _must(isinstance(value, Mapping), value, 'a dict of texts, such as {"project": "fox"}', path)
-    for name, label in value.items():
-        check_text(name, path)
-        check_text(label, f'{path}["{name}"]')
 
 
 def _check_options(value: Any, path: str) -> None:

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -35,6 +36,7 @@ from celeste_image.client.calls import (
 )
 from celeste_image.client.channels import CLOSED, open_channel
 from celeste_image.client.checks import check_request, check_text, check_timeout, check_word
+from celeste_image.client.ledger import entries_request, usage_request
 from celeste_image.client.saving import checked_place, write_image
 from celeste_image.client.traces import trace_metadata
 from celeste_image.core.artifact import Artifact, artifact_name
@@ -43,6 +45,7 @@ from celeste_image.core.errors import ServerUnavailable
 from celeste_image.core.events import Completed, Event
 from celeste_image.core.request import ImageRequest, OperationKind
 from celeste_image.core.result import ImageOutput, OperationResult
+from celeste_image.core.usage import CallState, SpendEntry, UsageDimension, UsageRow
 from celeste_image.v1 import (
     artifact_service_pb2,
     artifact_service_pb2_grpc,
@@ -51,10 +54,12 @@ from celeste_image.v1 import (
     model_service_pb2,
     model_service_pb2_grpc,
     operation_pb2,
+    usage_service_pb2_grpc,
 )
 from celeste_image.wire.artifacts import artifact_from_proto
 from celeste_image.wire.requests import request_to_operation
 from celeste_image.wire.results import event_from_proto
+from celeste_image.wire.usage import entry_from_proto, row_from_proto
 from celeste_image.wire.values import enum_number
 
 __all__ = ["Client"]
@@ -80,6 +85,7 @@ class Client:
         self._images: Any = image_service_pb2_grpc.ImageServiceStub(calls)
         self._artifacts: Any = artifact_service_pb2_grpc.ArtifactServiceStub(calls)
         self._models: Any = model_service_pb2_grpc.ModelServiceStub(calls)
+        self._usage: Any = usage_service_pb2_grpc.UsageServiceStub(calls)
         self._owner = os.getpid()
         self._at_close = ExitStack()
         self._at_close.callback(self.channel.close)
@@ -98,7 +104,7 @@ class Client:
         In a fork of the process that opened it, a client can't be used, and `close` does nothing: gRPC's would not end.
         """
         if self._owner == os.getpid():
-            self._images = self._artifacts = self._models = CLOSED
+            self._images = self._artifacts = self._models = self._usage = CLOSED
             self._at_close.close()
 
     def generate(
@@ -296,3 +302,66 @@ class Client:
             return info
         except grpc.RpcError as error:
             raise error_of(error) from error
+
+    def usage(
+        self,
+        start: datetime,
+        *,
+        end: datetime | None = None,
+        group_by: Sequence[UsageDimension | str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[UsageRow]:
+        """Yields what the caller's tenant used and what it cost, in the order of `group_by`. Raises CelesteError.
+
+        Args:
+            start: Earliest start of an operation.
+            end: End of the time, itself not included; None is now.
+            group_by: `day`, `model`, `operation` and `caller`, those that have a row for each of their values; empty
+                means one row for all operations.
+            labels: Labels that the operations have, all of them; None means all operations.
+
+        Raises:
+            ValueError: A time has no time zone, or a word is unknown.
+            TypeError: An argument has another type.
+        """
+        request = usage_request(start, end, group_by, labels)
+        while True:
+            try:
+                page = self._usage.QueryUsage(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            yield from map(row_from_proto, page.rows)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
+
+    def ledger(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        states: Sequence[CallState | str] = (),
+        request_id: str = "",
+    ) -> Iterator[SpendEntry]:
+        """Yields the tenant's calls to providers that may have to be paid, newest first. Raises CelesteError.
+
+        Args:
+            start: Earliest start of a call; None means no limit.
+            end: End of the time, itself not included; None means no limit.
+            states: `open`, `settled`, `uncertain`; empty means all.
+            request_id: Id of a request; empty means all.
+
+        Raises:
+            ValueError: A time has no time zone, or a word is unknown.
+            TypeError: An argument has another type.
+        """
+        request = entries_request(start, end, states, request_id)
+        while True:
+            try:
+                page = self._usage.ListLedgerEntries(request)
+            except grpc.RpcError as error:
+                raise error_of(error) from error
+            yield from map(entry_from_proto, page.entries)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return

@@ -156,10 +156,12 @@ class StoreSettings(Section):
 
 
 class LedgerSettings(Section):
-    """`[ledger]`: paid calls, and the outcomes of requests."""
+    """`[ledger]`: paid calls, outcomes of requests, and usage."""
 
     replay_hours: Annotated[float, Field(ge=0, le=MOST_HOURS)] = 24
     """How long a repeated `request_id` gets the first outcome; 0 means that no outcome is kept."""
+    keep_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] = 9600
+    """How long usage, and paid calls whose outcome is known, can be queried: 400 days. Uncertain calls stay."""
 
 
 class ImageSettings(Section):

@@ -19,6 +19,7 @@ __all__ = [
     "Parameter",
     "ParameterRange",
     "Price",
+    "RefusalCharge",
     "SizeRange",
     "TextRange",
     "out_of_range",
@@ -53,6 +54,14 @@ class ModelStage(StrEnum):
     ACTIVE = "active"
     ENDING = "ending"
     RETIRED = "retired"
+
+
+class RefusalCharge(StrEnum):
+    """Whether a refused request has to be paid; see `RefusalCharge` in `model_service.proto`."""
+
+    UNKNOWN = "unknown"
+    CHARGED = "charged"
+    FREE = "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +170,11 @@ class Price:
     """A price under a condition.
 
     Attributes:
-        unit: Unit that the provider counts: `image`, `megapixel`, `output_image_token`.
+        unit: Unit that the provider counts: `image`, `megapixel`, `output_image_token`, `credit`.
         amount: Price of `per` units, a decimal number as text, with at most nine decimals.
         currency: ISO 4217 code.
         per: Number of units that the price is for.
-        when: Condition, for people; empty means always.
+        when: Conditions in the words of `price_rules.py`, for people and for costs; empty means always.
         source: Origin of the price.
         checked_on: Day on which the price was checked, ISO 8601.
     """
@@ -203,6 +212,7 @@ class ModelCard:
         evidence: Origin of these facts.
         trained: Whether the model was trained on data; False for plain algorithms. Recipes of images repeat it.
         prices: Prices, each with its condition, source and day.
+        refusal_charge: Whether the provider charges a request that its safety system refuses.
         like: Id of the catalog's model that this card was copied from; empty for models of the catalog.
         safety_categories: Categories that the model scores in a SAFETY analysis; empty if it scores none.
         unread: What to say, beside that the model does not read it, of a field that people expect it to read, by path.
@@ -227,6 +237,7 @@ class ModelCard:
     evidence: ModelEvidence = ModelEvidence.RUN
     trained: bool = True
     prices: tuple[Price, ...] = ()
+    refusal_charge: RefusalCharge = RefusalCharge.UNKNOWN
     like: str = ""
     safety_categories: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)

@@ -20,6 +20,7 @@ Each event has one author, so there is one place to look. The files are in `pipe
     Billed        provider            what a vendor counted for its bill
     Reused        replay.py           the events that follow are those of an earlier result
                   cache.py
+    Charged       spend.py            the cost of a call, once it is in the ledger
     Completed     complete.py         the result; last, once
 
 Steps below fit.py report their findings as Fidelity, too (pixel_lock.py, metadata.py, split.py). The report of fit.py
@@ -28,13 +29,14 @@ merges them with the lines of the request.
 A failure is an exception inside the pipeline, never an event.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.call import Call, Candidate
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, ResultSource
 from celeste_image.core.safety import SafetyVerdict
@@ -43,6 +45,7 @@ __all__ = [
     "Analyzed",
     "Billed",
     "CandidateRun",
+    "Charged",
     "Completed",
     "ComputeUsed",
     "Event",
@@ -145,6 +148,7 @@ class Picture:
         seed: Seed that makes the image again; None when the model has no seeds.
         trained: Whether a trained network took part, if that differs from the model's card.
         revised_prompt: The prompt as the model or its provider rewrote it.
+        original_size: Width and height that the provider made, and has to be paid for; None if they are the image's.
     """
 
     data: bytes = field(repr=False)
@@ -155,14 +159,22 @@ class Picture:
     seed: int | None = None
     trained: bool | None = None
     revised_prompt: str = ""
+    original_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """An image was stored. `data` has its bytes up to deliver.py, which may put them inside the answer, else none."""
+    """An image was stored.
+
+    Attributes:
+        image: The image.
+        data: Its bytes up to deliver.py, which may put them inside the answer; empty above.
+        original_size: Width and height that the provider made; None if they are the image's.
+    """
 
     image: ImageOutput
     data: bytes = field(default=b"", repr=False)
+    original_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +208,16 @@ class ComputeUsed:
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What a vendor counted for its bill, by unit, such as `output_image_token`; amounts of one call add up."""
+    """What a vendor counted for its bill, such as `output_image_token`; quantities of one call add up."""
 
-    quantities: Mapping[str, float]
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The cost of one call to a provider, which has ended. Failed calls have one, too."""
+
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +251,7 @@ Event = (
     | ComputeUsed
     | Billed
     | Reused
+    | Charged
     | Completed
 )
 

@@ -16,7 +16,7 @@ LOGGERS = {
     f"{PACKAGE}.database": "the database on PostgreSQL: failures, new versions of its tables",
     f"{PACKAGE}.engines": "what worker processes write to standard error",
     f"{PACKAGE}.imaging": "images of vendors that are decoded",
-    f"{PACKAGE}.ledger": "paid calls whose end is not known or not written",
+    f"{PACKAGE}.ledger": "paid calls whose end is not known or not written, usage that is not written",
     f"{PACKAGE}.log": "the log itself: lost lines, files that could not be rotated",
     f"{PACKAGE}.metrics": "metrics that could not be sent",
     f"{PACKAGE}.reload": "what a reload of the configuration changed, or why it did not",

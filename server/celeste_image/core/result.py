@@ -1,4 +1,4 @@
-"""Results: the images, findings, fidelity and usage of one operation."""
+"""Results: the images, findings, fidelity, usage and costs of one operation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from enum import StrEnum
 from celeste_image.core.analysis import Analysis
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity
 from celeste_image.core.safety import SafetyVerdict
 
 __all__ = ["ImageOutput", "OperationResult", "ResultSource", "Usage"]
@@ -60,13 +61,14 @@ class Usage:
         images: Images stored.
         megapixels: Their area together, in millions of pixels.
         compute_seconds: Time that engines of this server worked; None if no engine did.
-        billed: What providers counted for their bills, by unit, failed tries included; empty if they did not say.
+        billed: What providers counted for their bills, one per unit and model, failed tries included; empty if they
+            did not say.
     """
 
     images: int = 0
     megapixels: float = 0.0
     compute_seconds: float | None = None
-    billed: Mapping[str, float] = field(default_factory=dict)
+    billed: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class OperationResult:
         usage: Images, megapixels and engine time.
         safety: Verdicts of the operator's safety policy.
         source: Origin of the result. A replayed or cached one costs nothing again.
+        costs: Cost, one per currency, failed tries included; empty for work that costs nothing.
     """
 
     request_id: str
@@ -94,3 +97,4 @@ class OperationResult:
     usage: Usage = Usage()
     safety: tuple[SafetyVerdict, ...] = ()
     source: ResultSource = ResultSource.MADE
+    costs: tuple[Cost, ...] = ()

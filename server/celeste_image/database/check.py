@@ -9,7 +9,7 @@ from celeste_image.database.schema import STEPS
 
 __all__ = ["TABLES", "FileReport", "look_at", "version_warning"]
 
-TABLES = ("entries", "small_blobs", "calls")
+TABLES = ("entries", "small_blobs", "calls", "operations")
 MOST_PROBLEMS = 20
 
 

@@ -30,7 +30,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # A call to a provider that may have to be paid. `server` is the one that makes it; `ticket` is the provider's
-        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON object of amounts by unit.
+        # name for its job; `owed` is 1, 0, or NULL if nobody knows; `billed` is a JSON list of
+        # [unit, amount, model], or an object of amounts by unit in rows of earlier versions.
         """
         CREATE TABLE calls (
             id TEXT NOT NULL PRIMARY KEY,
@@ -80,6 +81,40 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX requests_by_expiry ON requests (expires)",
+    ),
+    (
+        # The cost of a call: `settled` has to be paid, `uncertain` may have to be, both in billionths of `currency`,
+        # NULL if unknown; `basis` is the origin of `settled`.
+        "ALTER TABLE calls ADD COLUMN currency TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE calls ADD COLUMN settled INTEGER",
+        "ALTER TABLE calls ADD COLUMN uncertain INTEGER",
+        "ALTER TABLE calls ADD COLUMN basis TEXT NOT NULL DEFAULT ''",
+        "UPDATE calls SET currency = 'USD', settled = 0, basis = 'calculated' WHERE state = 'settled' AND owed = 0",
+    ),
+    (
+        # An operation that ended. Ids begin with `started` in hexadecimal, as those of calls do: an id is a time, too.
+        # `outcome` is the reason of its error, empty after a success; `compute_micros` is NULL if no engine worked;
+        # `reused` is 1 for the result of an earlier operation; `labels` is a JSON object with sorted keys.
+        """
+        CREATE TABLE operations (
+            id TEXT NOT NULL PRIMARY KEY,
+            tenant TEXT NOT NULL,
+            caller TEXT NOT NULL,
+            request_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            operation TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            images INTEGER NOT NULL,
+            pixels INTEGER NOT NULL,
+            compute_micros INTEGER,
+            reused INTEGER NOT NULL,
+            labels TEXT NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX operations_of_tenant ON operations (tenant, id)",
+        "CREATE INDEX operations_of_request ON operations (tenant, request_id)",
     ),
     (
         # A result that equal requests of a tenant get. `key` is the digest of all that it depends on, `version` differs

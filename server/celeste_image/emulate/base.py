@@ -14,7 +14,7 @@ from celeste_image.core.card import ModelCard, ModelStage
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate.behavior import Behavior, BehaviorUnknown, behavior_in
 from celeste_image.emulate.bodies import Body, BodyUnreadable, read_body
-from celeste_image.emulate.ledger import Entry, Ledger, fingerprint, list_price
+from celeste_image.emulate.ledger import Entry, Ledger, Work, fingerprint, list_price
 from celeste_image.emulate.sending import Answer, new_id, send_answer
 from celeste_image.emulate.values import Wrong, one_of
 from celeste_image.providers.kit.vendor import Vendor
@@ -156,12 +156,10 @@ class FakeVendor:
                 return card
         raise Refusal(404, f"The model '{model}' does not exist", "not_found", "model")
 
-    def charge(
-        self, asked: Asked, card: ModelCard, kind: OperationKind, images: int, megapixels: float, tokens: int = 0
-    ) -> None:
+    def charge(self, asked: Asked, card: ModelCard, kind: OperationKind, work: Work) -> None:
         """Records the images that were made, and their price, in the ledger."""
-        asked.entry.images = images
-        asked.entry.charged = list_price(card, kind, images, megapixels, tokens)
+        asked.entry.images = len(work.sizes)
+        asked.entry.charged = list_price(card, kind, work)
 
     async def serve(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Answers a request according to its behavior."""

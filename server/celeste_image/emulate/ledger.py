@@ -1,16 +1,18 @@
 """Ledger: the requests to fake vendors, with key fingerprints and prices."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from celeste_image.core.card import ModelCard, Price
+from celeste_image.core.card import ModelCard
+from celeste_image.core.price_rules import conditions_in
 from celeste_image.core.request import OperationKind
 
-__all__ = ["Entry", "Ledger", "fingerprint", "list_price"]
+__all__ = ["Entry", "Ledger", "Work", "fingerprint", "list_price"]
 
 
 def fingerprint(key: str) -> str:
@@ -84,29 +86,45 @@ class Ledger:
         self.entries.clear()
 
 
-def list_price(card: ModelCard, kind: OperationKind, images: int, megapixels: float, tokens: int = 0) -> Decimal:
-    """Returns the catalog's price of images in US dollars: per image, else per megapixel, else per token.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a vendor did for a request, as far as its price depends on it.
 
-    The first price whose conditions name no other operation counts. So this is a list price for comparison, not an
-    invoice. It is 0 when the catalog has no price.
-
-    Args:
-        card: The model.
-        kind: The operation.
-        images: How many images were made.
-        megapixels: Their total size.
-        tokens: Their output tokens.
+    Attributes:
+        sizes: Width and height of each image that was made.
+        inputs: Width and height of the images of the request, without masks.
+        tokens: Number of tokens by unit, such as `output_image_token`.
+        facts: Values that the vendor used, by the name of the field, such as `quality`.
     """
-    others = [other.value for other in OperationKind if other is not kind]
-    prices = [price for price in card.prices if not any(word in price.when for word in others)]
 
-    def first(unit: str) -> Price | None:
-        return next((price for price in prices if price.unit == unit), None)
+    sizes: Sequence[tuple[int, int]] = ()
+    inputs: Sequence[tuple[int, int]] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
-    if price := first("image"):
-        return Decimal(price.amount) * images
-    if price := first("megapixel"):
-        return Decimal(price.amount) * Decimal(str(round(megapixels, 3)))
-    if price := first("output_image_token"):
-        return Decimal(price.amount) * tokens / price.per
-    return Decimal(0)
+
+def list_price(card: ModelCard, kind: OperationKind, work: Work) -> Decimal:
+    """Returns the catalog's price of some work in US dollars, as the vendor's invoice has it.
+
+    A model with prices of tokens charges its tokens, any other one its images. Without a price in the catalog it is 0.
+    """
+    by_token = {price.unit: Decimal(price.amount) / price.per for price in card.prices if price.unit.endswith("_token")}
+    if by_token:
+        return sum((by_token.get(unit, Decimal(0)) * count for unit, count in work.tokens.items()), Decimal(0))
+    charged = Decimal(0)
+    for index, (width, height) in enumerate(work.sizes):
+        values = {**work.facts, "size": f"{width}x{height}"}
+        for unit in ("image", "megapixel"):
+            listed = [(price, conditions_in(price.when)) for price in card.prices if price.unit == unit]
+            matching = [(price, conditions) for price, conditions in listed if conditions.holds(kind, values)]
+            for price, conditions in matching[:1]:
+                counted = [conditions.megapixels(width * height)]
+                if conditions.with_inputs and index == 0:
+                    counted += [conditions.megapixels(across * down, is_input=True) for across, down in work.inputs]
+                count = Decimal(1) if unit == "image" else _decimal(sum(counted, Fraction(0)))
+                charged += Decimal(price.amount) * count
+    return charged
+
+
+def _decimal(number: Fraction) -> Decimal:
+    return Decimal(number.numerator) / Decimal(number.denominator)

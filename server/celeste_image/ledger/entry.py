@@ -1,24 +1,13 @@
 """Entries of the ledger: what is known of a paid call before it is sent, at its end, and when it is listed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from celeste_image.core.caller import Caller
+from celeste_image.core.money import Cost, Quantity
+from celeste_image.core.usage import CallState
 
 __all__ = ["CallState", "Ended", "LedgerEntry", "PaidCall"]
-
-
-class CallState(StrEnum):
-    """How far a paid call is."""
-
-    OPEN = "open"
-    """It was sent, or is about to be, and has not ended."""
-    SETTLED = "settled"
-    """It ended, and whether it has to be paid is known."""
-    UNCERTAIN = "uncertain"
-    """Its outcome is not known: it may have to be paid. It is never repeated but by the caller's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +42,9 @@ class Ended:
         reason: Reason of the error, or `CANCELLED`; empty if it succeeded.
         owed: Whether it has to be paid; None is unknown.
         images: Images that were stored.
-        billed: What the provider counted for its bill, by unit; empty if it did not say.
+        billed: What the provider counted for its bill, one per unit and model; empty if it did not say.
+        cost: Its cost. Of a call that is open, the `uncertain` amount is what it costs if it succeeds. None means
+            that nobody computed it.
         receipt: What it came to, encoded, to be given again; None if that is not known.
     """
 
@@ -61,7 +52,8 @@ class Ended:
     reason: str = ""
     owed: bool | None = None
     images: int = 0
-    billed: Mapping[str, float] = field(default_factory=dict)
+    billed: tuple[Quantity, ...] = ()
+    cost: Cost | None = None
     receipt: bytes | None = field(default=None, repr=False, compare=False)
 
 
@@ -82,3 +74,8 @@ class LedgerEntry:
     started: datetime
     ended: datetime | None
     outcome: Ended
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of the call; of an open one, what it costs if it succeeds."""
+        return self.outcome.cost or Cost(unpriced_calls=1)

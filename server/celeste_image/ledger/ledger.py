@@ -5,11 +5,13 @@ import json
 import secrets
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
 from celeste_image.core.caller import Caller
 from celeste_image.core.errors import Cancelled, CelesteError
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity, quantities
 from celeste_image.database import Records, Row, Transaction
 from celeste_image.database.times import from_micros, to_micros
 from celeste_image.ledger.behind import Behind
@@ -25,18 +27,24 @@ LOST = "SERVER_UNAVAILABLE"
 
 COLUMNS = (
     "id, tenant, caller, request_id, provider, model, operation, ticket, "
-    "started, ended, state, reason, owed, images, billed"
+    "started, ended, state, reason, owed, images, billed, currency, settled, uncertain, basis"
 )
 INSERT = f"""
     INSERT INTO calls (server, first, count, {COLUMNS})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 'open', '', NULL, 0, '{{}}')
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, 'open', '', NULL, 0, '[]', $13, NULL, $14, '')
 """  # noqa: S608  # no value is in it
 FIND = "SELECT id, state FROM calls WHERE tenant = $1 AND provider = $2 AND ticket = $3 ORDER BY id DESC LIMIT 1"
-RESUME = "UPDATE calls SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL WHERE id = $2"
+RESUME = """
+    UPDATE calls
+    SET server = $1, state = 'open', reason = '', owed = NULL, ended = NULL,
+        currency = $2, settled = NULL, uncertain = $3, basis = ''
+    WHERE id = $4
+"""
 SUBMITTED = "UPDATE calls SET ticket = $1 WHERE id = $2"
 END = """
-    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6, receipt = $7
-    WHERE id = $8 AND server = $9 AND state = 'open'
+    UPDATE calls SET ended = $1, state = $2, reason = $3, owed = $4, images = images + $5, billed = $6,
+        currency = $7, settled = $8, uncertain = $9, basis = $10, receipt = $11
+    WHERE id = $12 AND server = $13 AND state = 'open'
 """
 SERVERS = "SELECT DISTINCT server FROM calls WHERE state = 'open'"
 LOSE = "UPDATE calls SET state = 'uncertain', reason = $1, ended = $2 WHERE state = 'open' AND server = $3"
@@ -69,10 +77,15 @@ class Ledger:
         """Shows the other servers that this one lives; calls can be opened from then on."""
         await self.owner.begin()
 
-    async def open(self, call: PaidCall) -> str:
+    async def open(self, call: PaidCall, expected: Cost | None = None) -> str:
         """Writes a row before its call is sent, and returns its id once the row is on the disk.
 
         A call with a ticket goes on with the row of the try that submitted it.
+
+        Args:
+            call: The call.
+            expected: What it costs if it succeeds, as the `uncertain` amount; None if that is unknown. A call whose end
+                nobody writes keeps this amount.
 
         Raises:
             StorageFull: The row can't be written: the call must not be sent.
@@ -82,23 +95,38 @@ class Ledger:
         started = to_micros(self._now())
         new = f"{started:014x}{secrets.token_hex(9)}"
         who, owner = call.caller, self.owner.name
+        currency, _, uncertain, _ = _columns(expected)
 
         async def unit(db: Transaction) -> tuple[str, bool]:
             if call.ticket and (found := await db.row(FIND, who.tenant, call.provider, call.ticket)):
-                await db.change(RESUME, owner, found[0])
+                await db.change(RESUME, owner, currency, uncertain, found[0])
                 return found[0], found[1] == CallState.UNCERTAIN
             told = (who.tenant, who.name, call.request_id, call.provider, call.model, call.operation, call.ticket)
-            await db.change(INSERT, owner, call.images.start, len(call.images), new, *told, started)
+            images = (call.images.start, len(call.images))
+            await db.change(INSERT, owner, *images, new, *told, started, currency, uncertain)
             return new, False
 
+        writing = asyncio.ensure_future(self.records.write(unit))
         try:
-            name, was_uncertain = await self.records.write(unit)
+            name, was_uncertain = await asyncio.shield(writing)
         except asyncio.CancelledError:  # the row may be written all the same, and nothing is sent
-            self.end_soon(new, Ended(CallState.SETTLED, Cancelled.reason, owed=False))
+            self._behind.soon(self._unsend(writing, new, expected))
             raise
         if was_uncertain:
             await self._count()
         return name
+
+    async def _unsend(self, writing: asyncio.Future[tuple[str, bool]], new: str, expected: Cost | None) -> None:
+        """Ends a row whose call was cancelled before it was sent. A job of an earlier try is as uncertain as before."""
+        try:
+            name, _ = await writing
+        except CelesteError:
+            return
+        if name != new:
+            await self.end(name, Ended(CallState.UNCERTAIN, Cancelled.reason, cost=expected))
+            return
+        nothing = Cost(Money((expected or Cost()).currency_code or "USD", 0), basis=CostBasis.CALCULATED)
+        await self.end(name, Ended(CallState.SETTLED, Cancelled.reason, owed=False, cost=nothing))
 
     async def submitted(self, name: str, ticket: str) -> None:
         """Writes the provider's name for the job of a call. Raises StorageFull or StorageUnavailable."""
@@ -109,11 +137,12 @@ class Ledger:
 
         A row that is not open any more, or that another server took over, stays as it is.
         """
-        billed = json.dumps(dict(outcome.billed))
-        ended, owed = to_micros(self._now()), None if outcome.owed is None else int(outcome.owed)
-        told = (outcome.state.value, outcome.reason, owed, outcome.images, billed, outcome.receipt)
+        billed = json.dumps([(each.unit, each.amount, each.model) for each in outcome.billed])
+        owed = None if outcome.owed is None else int(outcome.owed)
+        made = (outcome.reason, owed, outcome.images, billed)
+        told = (to_micros(self._now()), outcome.state.value, *made, *_columns(outcome.cost), outcome.receipt)
         try:
-            changed = await self.records.write(lambda db: db.change(END, ended, *told, name, self.owner.name))
+            changed = await self.records.write(lambda db: db.change(END, *told, name, self.owner.name))
         except CelesteError as error:
             log.error("ledger not written", entry=name, state=outcome.state.value, reason=error.reason)
             return
@@ -203,11 +232,40 @@ class Ledger:
 
 def _entry(row: Row) -> LedgerEntry:
     name, tenant, caller, request_id, provider, model, operation, ticket = row[:8]
-    started, ended, state, reason, owed, images, billed = row[8:]
+    started, ended, state, reason, owed, images, billed = row[8:15]
     return LedgerEntry(
         name,
         PaidCall(Caller(tenant, caller), request_id, provider, model, operation, ticket),
         from_micros(started),
         None if ended is None else from_micros(ended),
-        Ended(CallState(state), reason, None if owed is None else bool(owed), images, json.loads(billed)),
+        Ended(
+            CallState(state),
+            reason,
+            None if owed is None else bool(owed),
+            images,
+            _billed(json.loads(billed)),
+            _cost(*row[15:]),
+        ),
+    )
+
+
+def _billed(found: Any) -> tuple[Quantity, ...]:
+    """Returns quantities of a list, or of the object of amounts by unit that earlier versions wrote."""
+    return quantities(found) if isinstance(found, dict) else tuple(Quantity(*each) for each in found)
+
+
+def _columns(cost: Cost | None) -> tuple[str, int | None, int | None, str]:
+    """Returns `currency`, `settled`, `uncertain` and `basis` of a row."""
+    cost = cost or Cost()
+    settled, uncertain = (each.nanos if each else None for each in (cost.settled, cost.uncertain))
+    return cost.currency_code, settled, uncertain, "" if cost.basis is CostBasis.UNSPECIFIED else cost.basis.value
+
+
+def _cost(currency: str, settled: int | None, uncertain: int | None, basis: str) -> Cost:
+    """Returns the cost in a row. A call without an amount has no known price."""
+    return Cost(
+        None if settled is None else Money(currency, settled),
+        None if uncertain is None else Money(currency, uncertain),
+        CostBasis(basis) if basis else CostBasis.UNSPECIFIED,
+        unpriced_calls=int(settled is None and uncertain is None),
     )

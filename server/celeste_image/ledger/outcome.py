@@ -12,6 +12,7 @@ from celeste_image.core.errors import ERRORS, Attempt, CelesteError, InternalErr
 from celeste_image.core.events import (
     Analyzed,
     Billed,
+    Charged,
     ComputeUsed,
     Event,
     Fidelity,
@@ -24,7 +25,7 @@ from celeste_image.core.events import (
 
 __all__ = ["Outcome", "plain"]
 
-KEPT = (Started, Fidelity, Warned, Saved, Analyzed, SafetyJudged, ComputeUsed, Billed)
+KEPT = (Started, Fidelity, Warned, Saved, Analyzed, SafetyJudged, ComputeUsed, Billed, Charged)
 """Events that make up a result, beside ImageFailed. The others tell how far the work was."""
 BY_NAME = {cls.__name__: cls for cls in KEPT}
 

@@ -7,10 +7,11 @@ from functools import partial
 from celeste_image.admission import Breaker, ByteBudget, Slots
 from celeste_image.core.events import CandidateRun, Run
 from celeste_image.imaging.pixels import Pixels
-from celeste_image.ledger import Ledger, Requests, Results
+from celeste_image.ledger import Ledger, Operations, Requests, Results
 from celeste_image.pipeline.authorize import authorizing
 from celeste_image.pipeline.cache import caching
 from celeste_image.pipeline.cache_key import policy_hash
+from celeste_image.pipeline.charge import charging_refusals
 from celeste_image.pipeline.complete import completing
 from celeste_image.pipeline.deliver import delivering
 from celeste_image.pipeline.enter import entering
@@ -48,6 +49,7 @@ class Parts:
         store: Keeps the images that are made.
         ledger: Has each paid call.
         requests: Has the outcome of each request that its caller may repeat; None if no outcomes are kept.
+        operations: Counts each operation that ended.
         results: The cached results; None without a cache.
         policy: Digest of the settings that change results; see `policy_hash`.
         without_cache: Tenants whose results are never cached.
@@ -69,6 +71,7 @@ class Parts:
     store: ArtifactStore
     ledger: Ledger
     requests: Requests | None
+    operations: Operations
     results: Results | None
     policy: bytes
     without_cache: Collection[str]
@@ -92,14 +95,13 @@ def build_pipeline(parts: Parts) -> Run:
     run = checking_inputs(run, parts.safety)  # a blocked input never reaches a model
     run = loading(run, parts.images_in)  # names and URIs -> bytes with facts
     run = entering(run, parts.registry, parts.slots, knows_deadlines=parts.knows_deadlines)  # no load in vain
-    if parts.requests:
-        run = replaying(
-            run, parts.requests, partial(may_cost, registry=parts.registry)
-        )  # a repeated request id gets its first outcome
+    if parts.requests:  # a repeated request id gets its first outcome
+        run = replaying(run, parts.requests, partial(may_cost, registry=parts.registry))
     run = checking_prompts(run, parts.safety)  # before anything is fetched
     if parts.knows_callers:
         run = authorizing(run, parts.store)  # nobody uses another tenant's images
-    run = completing(run, logs_prompts=parts.logs_prompts)  # one result, one log line, also for refusals
+    count = parts.operations.add
+    run = completing(run, logs_prompts=parts.logs_prompts, count=count)  # one result, one log line, also for refusals
     if parts.is_observed:
         run = observing(run, parts.registry.cards)  # events -> span events and metrics
     return delivering(run, parts.store, parts.memory, parts.inline_default_bytes)  # bytes that go inside the answer
@@ -111,11 +113,13 @@ def _road_to(provider: Provider, parts: Parts) -> CandidateRun:
     sorts = provider if isinstance(provider, SortsWork) else None
     slots, small = parts.slots[provider.name], sorts.is_small if sorts else None
     run = observing_provider(provider, parts.registry.cards) if parts.is_observed else provider.run
+    run = charging_refusals(run)  # whether a refusal has to be paid, by the card
     run = pixel_locking(run, pixels)  # pixels outside a mask stay as they were
     run = checking_outputs(run, parts.safety)  # a blocked image is never stored
     run = writing_metadata(run, pixels, parts.metadata.software)  # metadata removed, or the recipe written
     run = saving(run, parts.store, parts.memory)  # bytes -> digest
-    run = spending(run, parts.ledger)  # a row before each paid call, settled after it
+    # a row before each paid call, settled with its cost after it
+    run = spending(run, parts.ledger, parts.registry.cards)
     # no slot while waiting to retry
     limit = partial(limiting, slots=slots, is_small=small, knows_deadlines=parts.knows_deadlines)
     run = observing_wait(run, limit, provider.name) if parts.is_observed else limit(run)

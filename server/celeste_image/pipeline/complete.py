@@ -1,9 +1,10 @@
-"""Completing: collects the events of an operation into its result, and logs every call, refused ones too."""
+"""Completing: collects the events of an operation into its result; logs and counts every call, refused ones too."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import structlog
 
@@ -13,6 +14,7 @@ from celeste_image.core.errors import Cancelled, CelesteError, DeadlineExceeded
 from celeste_image.core.events import (
     Analyzed,
     Billed,
+    Charged,
     Completed,
     ComputeUsed,
     Event,
@@ -25,9 +27,11 @@ from celeste_image.core.events import (
     Started,
 )
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import Cost, Quantity, merged, total
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ImageOutput, OperationResult, ResultSource, Usage
 from celeste_image.core.safety import SafetyVerdict
+from celeste_image.ledger import EndedOperation
 from celeste_image.pipeline.content import content_of
 from celeste_image.telemetry.logs import log_bug
 
@@ -46,7 +50,8 @@ class Outcome:
         self.analysis: Analysis | None = None
         self.fidelity: dict[tuple[str, int | None], FidelityLine] = {}
         self.compute_seconds: float | None = None
-        self.billed: dict[str, float] = {}
+        self.billed: list[Quantity] = []
+        self.costs: list[Cost] = []
         self.safety: list[SafetyVerdict] = []
         self.source = ResultSource.MADE
 
@@ -71,8 +76,9 @@ class Outcome:
             case ComputeUsed():
                 self.compute_seconds = (self.compute_seconds or 0.0) + event.compute_seconds
             case Billed():
-                for unit, amount in event.quantities.items():
-                    self.billed[unit] = self.billed.get(unit, 0.0) + amount
+                self.billed += event.quantities
+            case Charged():
+                self.costs.append(event.cost)
 
     def result(self, request_id: str) -> OperationResult:
         """Returns the result of the events so far."""
@@ -86,23 +92,52 @@ class Outcome:
             failures=self.failures,
             analysis=self.analysis,
             fidelity=tuple(self.fidelity.values()),
-            usage=Usage(len(images), megapixels, self.compute_seconds, self.billed),
+            usage=Usage(len(images), megapixels, self.compute_seconds, merged(self.billed)),
             safety=tuple(safety),
             source=self.source,
+            costs=total(self.costs),
+        )
+
+    def ended(
+        self, request: ImageRequest, call: Call, started: datetime, ended: datetime, reason: str
+    ) -> EndedOperation:
+        """Returns what is counted of the operation. A result of an earlier operation has used nothing again."""
+        is_reused = self.source in (ResultSource.REPLAYED, ResultSource.CACHED)
+        return EndedOperation(
+            caller=call.caller,
+            request_id=call.request_id,
+            model=self.model,
+            operation=request.kind.value,
+            started=started,
+            ended=ended,
+            outcome=reason,
+            images=0 if is_reused else len(self.images),
+            pixels=0 if is_reused else sum(image.width * image.height for image in self.images),
+            compute_seconds=None if is_reused else self.compute_seconds,
+            is_reused=is_reused,
+            labels=request.options.labels,
         )
 
 
-def completing(run: Run, *, logs_prompts: bool = False) -> Run:
-    """Ends every operation with Completed or with an error for callers, and writes one line to the log.
+def completing(
+    run: Run,
+    *,
+    logs_prompts: bool = False,
+    count: Callable[[EndedOperation], None] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Run:
+    """Ends every operation with Completed or with an error for callers, counts it, and writes one line to the log.
 
     Args:
         run: The steps below.
         logs_prompts: Whether the line has the texts of the request, and the digests of its images.
+        count: Takes each operation once it has ended, however, without waiting or failing; None counts nothing.
+        now: The time in UTC.
     """
 
     async def completed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         outcome, reason = Outcome(), "INTERNAL"
-        began = time.monotonic()
+        started, began = now(), time.monotonic()
         facts: dict[str, object] = {}
         try:
             if logs_prompts:
@@ -141,5 +176,7 @@ def completing(run: Run, *, logs_prompts: bool = False) -> Run:
                 images=len(outcome.images),
                 **facts,
             )
+            if count:
+                count(outcome.ended(request, call, started, now(), "" if reason == "OK" else reason))
 
     return completed

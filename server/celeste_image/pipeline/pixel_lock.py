@@ -101,7 +101,8 @@ class PixelLock:
         if self._holds:
             kind = self.request.output_media_type
             data, difference = await self._pixels.locked(image, mask, made.data, kind)
-            made = replace(made, data=data, media_type=kind, width=width, height=height)
+            original = made.original_size or (made.width, made.height)
+            made = replace(made, data=data, media_type=kind, width=width, height=height, original_size=original)
         else:
             difference = await self._pixels.compared(image, mask, made.data)
         problem = ""

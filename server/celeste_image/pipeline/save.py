@@ -48,7 +48,7 @@ def saving(
                     parents=parents,
                     revised_prompt=picture.revised_prompt,
                 )
-                yield Saved(image, picture.data)
+                yield Saved(image, picture.data, picture.original_size)
 
         await store.check_room()
         async with aclosing(per_image(run(request, candidate), save, candidate.card)) as events:

@@ -1,34 +1,42 @@
 """Spending: writes each call that may have to be paid into the ledger, before it is sent and after its end."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
 from celeste_image.core.call import Candidate, EarlierCall
+from celeste_image.core.card import ModelCard
 from celeste_image.core.errors import CelesteError, OutcomeUnknown, ProviderFailed, SafetyBlocked, reason_of
-from celeste_image.core.events import Billed, CandidateRun, Event, Saved, Submitted
+from celeste_image.core.events import CandidateRun, Charged, Event, Saved, Submitted
+from celeste_image.core.money import Cost
 from celeste_image.core.request import ImageRequest
 from celeste_image.ledger import CallState, Ended, Ledger, Outcome, PaidCall
+from celeste_image.pipeline.pricing import Made, cost_of, expected_cost
 
 __all__ = ["spending"]
 
-OWED = {"true": True, "false": False}
 LAST = (SafetyBlocked, ProviderFailed)
 """Errors that are the provider's last word on a job."""
 
 
-def spending(run: CandidateRun, ledger: Ledger) -> CandidateRun:
+def spending(run: CandidateRun, ledger: Ledger, cards: Mapping[str, ModelCard] | None = None) -> CandidateRun:
     """Sends no paid call before its row is on the disk, and yields no job's ticket before that is.
 
     A call without an end that is known is uncertain: the caller left while it ran, or it may be owed and nobody knows.
-    Models that cost nothing have no rows. Where it is not known whether a model costs money, it may.
+    Each call that ends yields Charged once its end is in its row. Models that cost nothing have no rows. Where it is
+    not known whether a model costs money, it may.
 
     A call that an earlier run of the request made is not made again: what it came to is given again, its job is
     resumed, or it is OutcomeUnknown.
+
+    Args:
+        run: The rest of the pipeline.
+        ledger: Has the rows.
+        cards: The models, by id, for quantities that a provider counted for another model than the one it was asked.
     """
 
     async def spent(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
-        call, card = candidate.call, candidate.card
+        call, card, made = candidate.call, candidate.card, Made()
         if earlier := _earlier(candidate):
             if earlier.ticket is None or _is_known(earlier):
                 for event in _again(earlier):
@@ -36,38 +44,39 @@ def spending(run: CandidateRun, ledger: Ledger) -> CandidateRun:
                 return
             candidate = replace(candidate, ticket=earlier.ticket)
         told = (card.provider, card.id, request.kind.value, candidate.ticket, candidate.images)
-        name = await ledger.open(PaidCall(call.caller, call.request_id, *told))
-        made, images, billed = list[Event](), 0, dict[str, float]()
+        name = await ledger.open(PaidCall(call.caller, call.request_id, *told), expected_cost(card, request))
+        kept = list[Event]()
 
-        def ended(state: CallState, error: CelesteError | None = None, owed: bool | None = None) -> Ended:
-            receipt = Outcome(made, error).encode() if state is CallState.SETTLED else None
-            return Ended(state, error.reason if error else "", owed, images, billed, receipt)
+        def ended(cost: Cost, owed: bool | None, error: CelesteError | None = None) -> Ended:
+            state = CallState.UNCERTAIN if error and owed is None else CallState.SETTLED
+            receipt = Outcome([*kept, Charged(cost)], error).encode() if state is CallState.SETTLED else None
+            return Ended(state, error.reason if error else "", owed, len(made.images), made.billed, cost, receipt)
 
         try:
             async with aclosing(run(request, candidate)) as events:
                 async for event in events:
+                    made.add(event)
                     if isinstance(event, Submitted):
                         await ledger.submitted(name, event.ticket)
-                    elif isinstance(event, Saved):
-                        images += 1
-                    elif isinstance(event, Billed):
-                        for unit, amount in event.quantities.items():
-                            billed[unit] = billed.get(unit, 0.0) + amount
                     if Outcome.keeps(event):
-                        made.append(replace(event, data=b"") if isinstance(event, Saved) else event)
+                        kept.append(replace(event, data=b"") if isinstance(event, Saved) else event)
                     yield event
         except CelesteError as error:
-            owed = error.metadata.get("owed", "")
-            if isinstance(error, OutcomeUnknown) or owed == "unknown":
+            owed = made.owed(error)
+            if owed is None:
                 error.metadata.setdefault("ledger_entry", name)
-                await ledger.end(name, ended(CallState.UNCERTAIN, error))
-            else:
-                await ledger.end(name, ended(CallState.SETTLED, error, OWED.get(owed, bool(images))))
+            cost = cost_of(card, request, made, owed, cards)
+            await ledger.end(name, ended(cost, owed, error))
+            yield Charged(cost)
             raise
         except BaseException as error:  # the caller left, or a bug: this task may not wait for the disk
-            ledger.end_soon(name, Ended(CallState.UNCERTAIN, reason_of(error), None, images, billed))
+            cost = cost_of(card, request, made, None, cards)
+            lost = Ended(CallState.UNCERTAIN, reason_of(error), None, len(made.images), made.billed, cost)
+            ledger.end_soon(name, lost)
             raise
-        await ledger.end(name, ended(CallState.SETTLED, owed=card.is_paid))
+        cost = cost_of(card, request, made, owed=True, cards=cards)
+        await ledger.end(name, ended(cost, card.is_paid))
+        yield Charged(cost)
 
     def free_or_spent(request: ImageRequest, candidate: Candidate) -> AsyncGenerator[Event, None]:
         return (run if candidate.card.is_paid is False else spent)(request, candidate)

@@ -34,6 +34,8 @@ ACCESS: Mapping[str, Access] = {
     "/celeste.image.v1.ModelService/ListModels": Access.CALLERS,
     "/celeste.image.v1.ModelService/GetModel": Access.CALLERS,
     "/celeste.image.v1.ModelService/GetServerInfo": Access.CALLERS,
+    "/celeste.image.v1.UsageService/QueryUsage": Access.CALLERS,
+    "/celeste.image.v1.UsageService/ListLedgerEntries": Access.CALLERS,
     # Probes and load balancers have no key, and ask for one service by name. The list has the names of the providers.
     "/grpc.health.v1.Health/Check": Access.ANYONE,
     "/grpc.health.v1.Health/Watch": Access.ANYONE,

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from celeste_image.core.errors import InvalidRequest
 
-__all__ = ["PAGE_BYTES", "next_page_token", "page_size", "page_start"]
+__all__ = ["PAGE_BYTES", "next_page_token", "page_size", "page_start", "token_refused"]
 
 PAGE_BYTES = 3 << 20
 """Most bytes of a page, whatever `page_size` says: half a MiB below the largest response."""
@@ -56,9 +56,14 @@ def page_start(request: Message, caller: str) -> str:
     except (Error, ValueError):
         last = ""
     if not last or next_page_token(request, caller, last) != token:
-        text = "must be a next_page_token of the same list with the same filters, or empty for the first page"
-        raise InvalidRequest.at("page_token", text)
+        raise token_refused()
     return last
+
+
+def token_refused() -> InvalidRequest:
+    """Returns the error for a page token that is not from this list with these filters."""
+    text = "must be a next_page_token of the same list with the same filters, or empty for the first page"
+    return InvalidRequest.at("page_token", text)
 
 
 def _digest(request: Message, caller: str, last: str) -> bytes:

@@ -18,7 +18,6 @@ from celeste_image.app import App
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import IMAGE_TYPES
 from celeste_image.databases import OpenDatabase
-from celeste_image.ledger import Requests
 from celeste_image.pipeline.deliver import INLINE_MAXIMUM_BYTES
 from celeste_image.pipeline.resume import resume_lost
 from celeste_image.rpc.artifact_http import ArtifactHttpServicer
@@ -32,6 +31,7 @@ from celeste_image.rpc.models import ModelServicer
 from celeste_image.rpc.reflection import REFLECTION_NAMES, add_reflection
 from celeste_image.rpc.tls import tls_credentials
 from celeste_image.rpc.transfers import Transfers
+from celeste_image.rpc.usage import UsageServicer
 from celeste_image.rpc.wrappers import Room
 from celeste_image.store import ArtifactStore
 from celeste_image.v1 import (
@@ -40,6 +40,7 @@ from celeste_image.v1 import (
     image_service_pb2_grpc,
     model_service_pb2,
     model_service_pb2_grpc,
+    usage_service_pb2_grpc,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ __all__ = ["Server"]
 log = structlog.get_logger("celeste_image.server")
 
 SERVICES = tuple(
-    f"celeste.image.v1.{name}" for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService")
+    f"celeste.image.v1.{name}"
+    for name in ("ImageService", "ArtifactService", "ArtifactHttpService", "ModelService", "UsageService")
 )
 TELL_SECONDS = 3.0
 """Longest wait until the calls that are cancelled at the end of a drain have told their callers."""
@@ -88,6 +90,8 @@ class Server:
         )
         models = ModelServicer(app.registry, _info(app))
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, self._server)
+        usage = UsageServicer(app.database.records, app.database.operations)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, self._server)
         self.health = Health(app, SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, self._server)
         add_reflection((*SERVICES, health.SERVICE_NAME, *REFLECTION_NAMES), self._server)
@@ -113,8 +117,7 @@ class Server:
         await looks.look()
         await self.health.begin()
         await self._server.start()
-        requests = self._app.database.requests
-        sweeping = sweep_always(self._app.store, self._app.settings.store.sweep_minutes * 60, requests)
+        sweeping = sweep_always(self._app.store, self._app.database, self._app.settings.store.sweep_minutes * 60)
         self._tasks = [asyncio.create_task(each) for each in (sweeping, looks.always(), self.health.watch())]
         for name, breaker in self._app.breakers.items():
             breaker.changed = partial(self.health.note_pause, name)
@@ -215,8 +218,8 @@ async def _begin(database: OpenDatabase) -> None:
         log.error("database not reached", error=f"{type(error).__name__}: {error}")
 
 
-async def sweep_always(store: ArtifactStore, every_seconds: float, requests: Requests | None = None) -> None:
-    """Removes expired entries of the store and expired outcomes periodically.
+async def sweep_always(store: ArtifactStore, database: OpenDatabase, every_seconds: float) -> None:
+    """Removes expired entries of the store and of the database periodically.
 
     Logs a failure and retries at the next interval.
     """
@@ -224,13 +227,12 @@ async def sweep_always(store: ArtifactStore, every_seconds: float, requests: Req
         await asyncio.sleep(every_seconds)
         try:
             records, blobs, uploads = await store.sweep(every_seconds)
-            if requests:
-                await requests.sweep()
+            rows = await database.sweep()
         except Exception as error:
             log.warning("sweep", error=f"{type(error).__name__}: {error}")
         else:
-            if records or blobs or uploads:
-                log.info("sweep", artifacts=records, blobs=blobs, uploads=uploads)
+            if records or blobs or uploads or rows:
+                log.info("sweep", artifacts=records, blobs=blobs, uploads=uploads, usage=rows)
 
 
 def _info(app: App) -> model_service_pb2.GetServerInfoResponse:

@@ -13,6 +13,7 @@ from celeste_image.core.card import (
     Parameter,
     ParameterRange,
     Price,
+    RefusalCharge,
     SizeRange,
     TextRange,
 )
@@ -28,6 +29,12 @@ KINDS = {
     OperationKind.EDIT: operation_pb2.OPERATION_KIND_EDIT,
     OperationKind.UPSCALE: operation_pb2.OPERATION_KIND_UPSCALE,
     OperationKind.ANALYZE: operation_pb2.OPERATION_KIND_ANALYZE,
+}
+
+REFUSAL_CHARGES = {
+    RefusalCharge.UNKNOWN: pb.REFUSAL_CHARGE_UNSPECIFIED,
+    RefusalCharge.CHARGED: pb.REFUSAL_CHARGE_CHARGED,
+    RefusalCharge.FREE: pb.REFUSAL_CHARGE_FREE,
 }
 
 
@@ -60,6 +67,7 @@ def model_to_proto(
             stage=enum_number(pb.ModelStage, card.stage.value), ends_on=card.ends_on, replacement=card.replacement
         ),
         evidence=enum_number(pb.ModelEvidence, card.evidence.value),
+        refusal_charge=REFUSAL_CHARGES[card.refusal_charge],
     )
     if full:
         for kind in card.operations:

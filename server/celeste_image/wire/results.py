@@ -21,6 +21,7 @@ from celeste_image.core.result import ImageOutput, OperationResult, ResultSource
 from celeste_image.core.safety import SafetyAction
 from celeste_image.v1 import event_pb2, image_pb2, money_pb2, operation_pb2
 from celeste_image.wire.analysis import analysis_from_proto, analysis_to_proto
+from celeste_image.wire.money import cost_from_proto, cost_to_proto, quantity_from_proto, quantity_to_proto
 from celeste_image.wire.safety import verdict_from_proto, verdict_to_proto
 from celeste_image.wire.status import error_from_status, status_from_error
 from celeste_image.wire.values import enum_number, enum_word, value_from_proto, value_to_proto
@@ -118,10 +119,11 @@ def result_to_proto(result: OperationResult, *, with_images: bool = True) -> ope
         usage=money_pb2.Usage(
             images=result.usage.images,
             megapixels=result.usage.megapixels,
-            billed=[money_pb2.Quantity(unit=unit, amount=amount) for unit, amount in result.usage.billed.items()],
+            billed=map(quantity_to_proto, result.usage.billed),
         ),
         safety=[verdict_to_proto(verdict) for verdict in result.safety],
         source=enum_number(operation_pb2.ResultSource, result.source),
+        costs=map(cost_to_proto, result.costs),
     )
     if result.usage.compute_seconds is not None:
         message.usage.compute_time.FromTimedelta(timedelta(seconds=result.usage.compute_seconds))
@@ -141,9 +143,10 @@ def result_from_proto(message: operation_pb2.OperationResult) -> OperationResult
         failures={failure.index: error_from_status(failure.status) for failure in message.failures},
         analysis=analysis_from_proto(message.analysis) if message.HasField("analysis") else None,
         fidelity=tuple(_line(line) for line in message.fidelity),
-        usage=Usage(usage.images, usage.megapixels, seconds, {each.unit: each.amount for each in usage.billed}),
+        usage=Usage(usage.images, usage.megapixels, seconds, tuple(map(quantity_from_proto, usage.billed))),
         safety=tuple(verdict_from_proto(verdict) for verdict in message.safety),
         source=ResultSource(enum_word(operation_pb2.ResultSource, message.source)),
+        costs=tuple(map(cost_from_proto, message.costs)),
     )
 
 

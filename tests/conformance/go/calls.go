@@ -33,6 +33,7 @@ func methods(connection grpc.ClientConnInterface) map[string]method {
 	artifacts := imagev1.NewArtifactServiceClient(connection)
 	images := imagev1.NewImageServiceClient(connection)
 	models := imagev1.NewModelServiceClient(connection)
+	usage := imagev1.NewUsageServiceClient(connection)
 	return map[string]method{
 		"ArtifactService/DeleteArtifact":       unary(artifacts.DeleteArtifact),
 		"ArtifactService/FindMissingArtifacts": unary(artifacts.FindMissingArtifacts),
@@ -51,6 +52,8 @@ func methods(connection grpc.ClientConnInterface) map[string]method {
 		"ModelService/GetServerInfo":           unary(models.GetServerInfo),
 		"ModelService/ListModels":              unary(models.ListModels),
 		"ModelService/ListProviders":           unary(models.ListProviders),
+		"UsageService/ListLedgerEntries":       unary(usage.ListLedgerEntries),
+		"UsageService/QueryUsage":              unary(usage.QueryUsage),
 	}
 }
 

@@ -27,7 +27,8 @@ TYPES = {
         v1.FailureInfo,
     )
 }
-SERVICES = {service: getattr(v1, f"{service}Stub") for service in ("ImageService", "ArtifactService", "ModelService")}
+NAMES = ("ImageService", "ArtifactService", "ModelService", "UsageService")
+SERVICES = {service: getattr(v1, f"{service}Stub") for service in NAMES}
 
 
 @dataclass

@@ -82,7 +82,7 @@ def made(failure: Failure, stage: str) -> CelesteError:
 @given(VALUES)
 def test_any_value_is_read(value: Any) -> None:
     answer = answer_in(value, made)
-    assert all(isinstance(amount, float) and amount > 0 for amount in answer.billed.values())
+    assert all(isinstance(each.amount, float) and each.amount > 0 for each in answer.billed)
     for found in answer.found:
         assert not (found.images and found.error)
         assert found.error is None or found.error.metadata.get("owed") in (None, "unknown")

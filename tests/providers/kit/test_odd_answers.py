@@ -23,6 +23,7 @@ from tests.support.servers import running
 from celeste_image.client import AsyncClient
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.events import Completed, Preview
+from celeste_image.core.money import quantities
 from celeste_image.core.request import Generate, RequestOptions
 from celeste_image.core.result import OperationResult
 
@@ -621,13 +622,13 @@ USAGE = {
 @in_loop
 async def test_what_the_vendor_counted_is_told(place: Place, usage: Any, billed: dict[str, float]) -> None:
     result, _ = await ran(place, Case("usage", {"data": [GOOD], "usage": usage}))
-    assert result.usage.billed == billed
+    assert result.usage.billed == quantities(billed)
 
 
 @in_loop
 async def test_usage_of_a_stream_and_its_previews(place: Place) -> None:
     result, previews = await ran(place, stream("usage", PART + DONE))
-    assert result.usage.billed == {"input_token": 5, "output_image_token": 7}
+    assert result.usage.billed == quantities({"input_token": 5, "output_image_token": 7})
     assert len(previews) == 1
 
 

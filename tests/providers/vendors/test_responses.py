@@ -17,6 +17,7 @@ from celeste_image.core.card import ModelStage
 from celeste_image.core.edits import Inpaint, Instruct, Mask
 from celeste_image.core.events import Billed, Fidelity, ImageFailed, Picture, Preview
 from celeste_image.core.image import ImageReference
+from celeste_image.core.money import quantities
 from celeste_image.core.request import Edit, Generate, RequestOptions
 from celeste_image.providers.vendors.azure_openai import AzureOpenAI, AzureSettings
 from celeste_image.providers.vendors.openai import OpenAI, OpenAISettings
@@ -126,7 +127,8 @@ async def test_every_image_is_kept_with_what_the_vendor_says() -> None:
         (1, BLUE, ""),
     ]
     (billed,) = [event.quantities for event in events if isinstance(event, Billed)]
-    assert billed == {"input_token": 30, "output_token": 120, "input_text_token": 9}
+    tool = quantities({"input_text_token": 9, "output_image_token": 100}, "openai/gpt-image-2.6-sunburst")
+    assert billed == (*tool, *quantities({"input_token": 30, "output_token": 20})), "two models have a meter each"
 
 
 async def test_the_quality_of_the_tool_is_held_against_the_request() -> None:

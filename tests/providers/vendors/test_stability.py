@@ -343,7 +343,7 @@ async def test_a_blurred_result_is_a_refusal() -> None:
     made, _, _ = stability(done(finish_reason="CONTENT_FILTERED"))
     error = await error_of(made, GENERATE)
     assert isinstance(error, SafetyBlocked)
-    assert error.metadata == {"provider": "stability", "stage": "output", "owed": "unknown"}
+    assert error.metadata == {"provider": "stability", "stage": "output", "owed": "true"}
 
 
 @pytest.mark.parametrize(
@@ -447,7 +447,7 @@ async def test_a_job_that_can_no_longer_be_asked_for_is_not_sent_again() -> None
         (
             done("result", finish_reason="CONTENT_FILTERED"),
             SafetyBlocked,
-            {"owed": "unknown", "stage": "output"},
+            {"owed": "true", "stage": "output"},
         ),
         (done("result", data=b"no picture"), ProviderFailed, {"owed": "true"}),
     ],

@@ -21,6 +21,7 @@ from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJob, FakeJobs
+from celeste_image.emulate.ledger import Work
 from celeste_image.emulate.values import Wrong, held, in_card, one_of, option, present
 from celeste_image.emulate.webhooks import Webhooks
 from celeste_image.emulate.work import decoded, opened, painted, ratio_size, seed_of
@@ -160,7 +161,8 @@ class FakeBfl(FakeVendor):
         made = await self._painted(asked, card, kind, self._size(card, known, fields), words, seed)
         data = painting.encoded(made, f"image/{form}")
         megapixels = made.width * made.height / 1e6
-        self.charge(asked, card, kind, 1, megapixels)
+        inputs = [_picture(fields, name).size for name in ("image", *INPUTS) if name in fields]
+        self.charge(asked, card, kind, Work([made.size], inputs))
         data = b"no picture" * 20 if asked.behavior.image == "garbage" else data
         job = self._jobs.submit(asked.behavior, data, seed)
         taken = self._taken(asked, job, megapixels)

@@ -11,6 +11,7 @@ from celeste_image.core.card import (
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Asked, FakeVendor, Refusal
+from celeste_image.emulate.ledger import Work
 from celeste_image.emulate.values import held, in_card, option
 from celeste_image.emulate.vendors.gemini_files import FakeGeminiFiles
 from celeste_image.emulate.work import decoded, opened, painted, ratio_size, seed_of
@@ -68,7 +69,7 @@ class GeminiImages(FakeVendor):
         number, title = seed_of(seed, words), f"{card.id}, emulated"
         source = opened(pictures[0]) if pictures else None
         if asked.behavior.moderate == "output":
-            self.charge(asked, card, kind, 0, 0.0)
+            self.charge(asked, card, kind, Work())
             return b""
         if source:
             if not shape.get("aspectRatio"):
@@ -78,9 +79,9 @@ class GeminiImages(FakeVendor):
         else:
             made = await painted(asked, lambda: painting.generated(width, height, title, words, number))
         if asked.behavior.image == "fewer":
-            self.charge(asked, card, kind, 0, 0.0)
+            self.charge(asked, card, kind, Work())
             return b""
-        self.charge(asked, card, kind, 1, made.width * made.height / 1e6)
+        self.charge(asked, card, kind, Work([made.size], facts={"image_size": shape.get("imageSize") or "1K"}))
         return b"no picture" * 20 if asked.behavior.image == "garbage" else painting.encoded(made, media_type)
 
     def inline(self, media_type: Any, data: Any) -> bytes:

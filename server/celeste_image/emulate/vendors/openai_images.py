@@ -21,6 +21,7 @@ from celeste_image.core.media import media_type
 from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Asked, FakeVendor, Refusal
+from celeste_image.emulate.ledger import Work
 from celeste_image.emulate.values import Wrong, held, in_card, one_of, option, present
 from celeste_image.emulate.vendors.openai_files import FakeFiles
 from celeste_image.emulate.work import decoded, opened, painted, seed_of, size_within
@@ -60,6 +61,8 @@ DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 IMAGE_MODEL = re.compile(r"(gpt|chatgpt)-image|dall-e")
 TOKENS = {"low": 272, "medium": 1056, "high": 4160, "xhigh": 6240, "max": 8320}
 """Output tokens per megapixel, by quality."""
+USUAL = "medium"
+"""The quality that the model chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,17 +267,21 @@ class OpenAIImages(FakeVendor):
             small = made[0].resize((max(64, made[0].width // 4), max(64, made[0].height // 4))).resize(made[0].size)
             looks.append(painting.encoded(small, kind, order.compression))
         megapixels = sum(picture.width * picture.height for picture in made) / 1e6
-        tokens = round(TOKENS.get(order.quality, TOKENS["medium"]) * megapixels) + 100 * previews
-        self.charge(asked, card, order.kind, len(made), megapixels, tokens)
-        if asked.behavior.moderate == "output":
-            raise self.moderated("result")
+        quality = USUAL if order.quality == "auto" else order.quality
+        tokens = round(TOKENS[quality] * megapixels) + 100 * previews
         about = {
             "background": "transparent" if order.background == "transparent" else "opaque",
             "output_format": order.form,
-            "quality": order.quality,
+            "quality": quality,
             "size": f"{made[0].width}x{made[0].height}" if made else "",
         }
-        return Drawn(files, looks, about, tokens)
+        drawn = Drawn(files, looks, about, tokens)
+        counted = {"input_text_token": drawn.input_tokens, "output_image_token": tokens}
+        sizes = [picture.size for picture in made]
+        self.charge(asked, card, order.kind, Work(sizes, tokens=counted, facts={"quality": quality}))
+        if asked.behavior.moderate == "output":
+            raise self.moderated("result")
+        return drawn
 
     def referred(self, given: Any, at: str) -> bytes:
         """Returns the image of `{"image_url": ...}` or `{"file_id": ...}`. Raises Refusal."""

@@ -12,6 +12,7 @@ from celeste_image.core.request import OperationKind
 from celeste_image.emulate import painting
 from celeste_image.emulate.base import Answer, Asked, FakeVendor, Refusal, Route
 from celeste_image.emulate.jobs import FakeJobs
+from celeste_image.emulate.ledger import Work
 from celeste_image.emulate.values import Wrong, held, in_card, option
 from celeste_image.emulate.work import opened, painted, ratio_size, seed_of
 from celeste_image.providers.families.stable_image import OPERATIONS
@@ -127,7 +128,7 @@ class FakeStability(FakeVendor):
         seed = seed_of(asked.fields.get("seed"), str(asked.fields.get("prompt", "")))
         media_type = "image/" + str(asked.fields.get("output_format") or "png")
         picture = await self._painted(service, asked, card, seed)
-        self.charge(asked, card, kind, 1, picture.width * picture.height / 1e6)
+        self.charge(asked, card, kind, Work([picture.size]))
         if asked.behavior.moderate == "output":
             picture = picture.filter(ImageFilter.GaussianBlur(24))
         data = b"no picture" * 20 if asked.behavior.image == "garbage" else painting.encoded(picture, media_type)

@@ -4,6 +4,8 @@ title: Black Forest Labs
 checked_on: 2026-11-22
 source: https://docs.bfl.ai
 notes: [...]                    # sentences for the provider's page
+refusal_charge: free            # or: charged; left out if the provider does not say. A model may differ.
+prices: [{unit: credit, amount: "0.01", source: ...}]    # prices of all models, after their own
 parameters:                     # defined once, listed by name below
   prompt: {path: prompt, text: {max_length: 10000}, title: Prompt, help: What to show., required: true}
 models:
@@ -17,7 +19,8 @@ models:
     generate: [prompt, size]    # parameters per operation, by name
     edit: [image, inpaint]      # edits stand among the parameters, by their field in `EditRequest.kind`
     outpaint: {maximum_side: 8192, ...}    # sizes of the image that an outpaint makes
-    prices: [{unit: image, amount: "0.04", source: docs.bfl.ai/pricing}]
+    # `when` has conditions in the words of `core/price_rules.py`: quality high, size 1024x1024
+    prices: [{unit: image, amount: "0.04", when: generate, source: docs.bfl.ai/pricing}]
 """
 
 import re
@@ -42,17 +45,20 @@ from celeste_image.core.card import (
     Parameter,
     ParameterRange,
     Price,
+    RefusalCharge,
     SizeRange,
     TextRange,
 )
 from celeste_image.core.edits import EDITS
+from celeste_image.core.price_rules import conditions_in
 from celeste_image.core.request import OperationKind, RequestOptions
 
 __all__ = ["cards_from", "contract_path", "load_cards", "load_catalog", "load_notes", "load_title"]
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Each start of a server reads the catalog: 9 ms with the loader in C, 76 ms in Python (2026-11-22)."""
-KEYS = {"title", "checked_on", "source", "notes", "parameters", "models"}
+KEYS = {"title", "checked_on", "source", "notes", "refusal_charge", "prices", "parameters", "models"}
+OPTIONAL = {"source", "notes", "refusal_charge", "prices", "parameters"}
 SHARED = {each.name for each in fields(RequestOptions)}
 """Options of the contract, which all providers share."""
 RATIO = re.compile(r"[1-9]\d*:[1-9]\d*")
@@ -93,7 +99,7 @@ def cards_from(provider: str, catalog: Mapping[str, Any]) -> tuple[ModelCard, ..
     """
     if unknown := catalog.keys() - KEYS:
         raise ValueError(f"{provider}: unknown keys {', '.join(sorted(unknown))}")
-    if missing := KEYS - catalog.keys() - {"parameters", "source", "notes"}:
+    if missing := KEYS - catalog.keys() - OPTIONAL:
         raise ValueError(f"{provider}: {', '.join(sorted(missing))} is missing")
     parameters = {
         name: _parameter(f"{provider}: parameters.{name}", provider, values)
@@ -162,7 +168,8 @@ def _card(
             "stage": ModelStage(rest.get("stage", "active")),
             "evidence": ModelEvidence(rest.get("evidence", ModelEvidence.SPECIFICATION)),
             "ends_on": str(rest.get("ends_on", "")),
-            "prices": _prices(where, catalog, rest.get("prices", ())),
+            "prices": _prices(where, catalog, [*rest.get("prices", ()), *catalog.get("prices", ())]),
+            "refusal_charge": RefusalCharge(rest.get("refusal_charge", catalog.get("refusal_charge", "unknown"))),
             "parameters": {
                 kind: tuple(parameters[name] for name in names if name not in edits)
                 for kind, names in operations.items()
@@ -190,5 +197,7 @@ def _prices(where: str, catalog: Mapping[str, Any], prices: Sequence[Mapping[str
             sound = False
         if not sound:
             raise ValueError(f"{where}: the amount {price.amount!r} is not a decimal number in quotes")
+        if not conditions_in(price.when).readable:
+            raise ValueError(f"{where}: nobody can compute a price when {price.when!r}; see core/price_rules.py")
         made.append(price)
     return tuple(made)

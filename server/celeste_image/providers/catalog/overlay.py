@@ -33,13 +33,13 @@ from pydantic import (
 
 from celeste_image.config import ConfigurationInvalid, Problem, problems_in
 from celeste_image.config.files import Document, read_document
-from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price
+from celeste_image.core.card import ModelCard, ModelEvidence, ModelStage, Parameter, Price, RefusalCharge
 from celeste_image.providers.catalog import contract_path
 
 __all__ = ["Overlay", "ids_in", "load_overlay", "overlaid"]
 
 MOST_CHARACTERS = 150
-FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement")
+FACTS = ("title", "summary", "max_count", "previews", "wire_id", "stage", "replacement", "refusal_charge")
 BOUNDS = (("minimum", "maximum"), ("minimum_side", "maximum_side"), ("minimum_megapixels", "maximum_megapixels"))
 
 
@@ -93,6 +93,7 @@ class OverlayModel(_Section):
     ends_on: date | None = None
     replacement: str | None = None
     prices: tuple[OverlayPrice, ...] | None = None
+    refusal_charge: RefusalCharge | None = None
     parameters: dict[str, OverlayParameter | None] = {}
     source: str | None = None
     checked_on: date | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from celeste_image.core.errors import CelesteError, OutcomeUnknown, ProviderCredentials, ProviderFailed, SafetyBlocked
+from celeste_image.core.money import quantities
 from celeste_image.outbound.exchange import Reply
 from celeste_image.providers.kit.answers import at, duration_seconds, error_for_status, value_in
 from celeste_image.providers.kit.failures import Failure, Said, error_of, failure_in, is_refusal, told_in, word_of
@@ -88,7 +89,7 @@ def answer_in(provider: str, reply: Reply, values: Sequence[Any], said: Said) ->
     error = next((each.error for each in found if each.error), None)
     for envelope in envelopes:
         if blocked := _blocked(provider, envelope, said):
-            return Answer(error=blocked, billed=_usage(envelope))
+            return Answer(error=blocked, billed=quantities(_usage(envelope)))
         if envelope.get("error"):
             error = _error(provider, reply, envelope, said)
     if not found and not error:
@@ -96,7 +97,7 @@ def answer_in(provider: str, reply: Reply, values: Sequence[Any], said: Said) ->
     counted: dict[str, float] = {}
     for envelope in envelopes:
         counted |= _usage(envelope)  # each chunk of a stream counts all so far
-    return Answer(tuple(found), error, counted, words="; ".join(words))
+    return Answer(tuple(found), error, quantities(counted), words="; ".join(words))
 
 
 def interaction_in(provider: str, reply: Reply, values: Sequence[Any], said: Said) -> Answer:
@@ -129,7 +130,7 @@ def interaction_in(provider: str, reply: Reply, values: Sequence[Any], said: Sai
         found = []
     if not found and not error:
         error = _no_image(provider, state, said(at(answer, "status")), " ".join(words))
-    return Answer(tuple(found), error, _usage(answer))
+    return Answer(tuple(found), error, quantities(_usage(answer)))
 
 
 def _is_interaction(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from celeste_image.core.call import Call, Candidate
-from celeste_image.core.card import ModelCard, SizeRange
+from celeste_image.core.card import ChoiceRange, ModelCard, SizeRange
 from celeste_image.core.edits import Inpaint, Instruct, Outpaint, Vary
 from celeste_image.core.errors import CelesteError, OperationNotOffered
 from celeste_image.core.events import Event, Picture, Warned
@@ -243,7 +243,8 @@ class OpenAILike(Vendor):
             if answer.head.status >= 300:
                 raise self.error(await answer.whole())
             read = partial(self._read, answer.head)
-            said = answers_to(self, answer) if is_drawn else answers_of(answer, read, _matters)
+            drawer = self._drawing_model(card, fields) if is_drawn else ""
+            said = answers_to(self, answer, drawer) if is_drawn else answers_of(answer, read, _matters)
             async with aclosing(said) as answers:
                 async for each in answers:
                     yield each
@@ -255,6 +256,13 @@ class OpenAILike(Vendor):
     def _is_drawn_by_tool(self, card: ModelCard) -> bool:
         """Returns whether a model is a language model, which draws with the image tool of the Responses API."""
         return bool(self.profile.responses_path) and self._model(card).startswith(LANGUAGE_MODELS)
+
+    def _drawing_model(self, card: ModelCard, fields: Mapping[str, Any]) -> str:
+        """Returns the id of the model with which a language model draws; empty if it is unknown."""
+        known = card.parameter(Generate.kind, f'options.provider_options["{self.name}"].image_model')
+        default = known.range.default if known and isinstance(known.range, ChoiceRange) else ""
+        model = fields.get("image_model", default)
+        return f"{self.name}/{model}" if model else ""
 
     def _headers(self, card: ModelCard) -> Mapping[str, str]:
         """Returns the headers of a request, without the key."""
@@ -285,7 +293,7 @@ class OpenAILike(Vendor):
                 kind = picture.media_type if picture.media_type in FORMATS else "image/png"
                 data = await self.pixels.cropped(picture.data, order.canvas, *order.keep, kind)
                 width, height = order.keep
-                picture = replace(picture, data=data, media_type=kind, width=width, height=height)
+                picture = replace(picture, data=data, media_type=kind, width=width, height=height, original_size=made)
         yield picture
 
 

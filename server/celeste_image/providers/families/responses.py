@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from celeste_image.core.errors import CelesteError, ProviderFailed
+from celeste_image.core.money import quantities
 from celeste_image.outbound.exchange import ExchangeFailed, Reply, Stage, Streamed
 from celeste_image.providers.kit.answers import at
 from celeste_image.providers.kit.failures import Failure
@@ -60,8 +61,13 @@ def body_for(fields: Mapping[str, Any], prompt: str, files: Sequence[Part], *, s
     return body | {name: fields[name] for name in ("stream", "safety_identifier") if name in fields}
 
 
-async def answers_to(vendor: Vendor, answer: Streamed) -> AsyncGenerator[Answer, None]:
+async def answers_to(vendor: Vendor, answer: Streamed, image_model: str = "") -> AsyncGenerator[Answer, None]:
     """Yields what an answer with a status below 300 says: previews, then all else at once, since usage comes last.
+
+    Args:
+        vendor: The vendor.
+        answer: The answer, which was not read yet.
+        image_model: Id of the model that draws, which has a meter of its own; empty if it is unknown.
 
     Raises:
         ExchangeFailed: The answer was cut off. The images that are complete are yielded before.
@@ -82,27 +88,27 @@ async def answers_to(vendor: Vendor, answer: Streamed) -> AsyncGenerator[Answer,
                     return
                 elif kind in ENDS or not kind or at(value, "object") == "response":
                     whole = at(value, "response") if kind in ENDS else value
-                    yield _read(vendor, answer.head, whole, items)
+                    yield _read(vendor, answer.head, whole, items, image_model)
                     return
         except ExchangeFailed as error:
             failure = error
     if items:
-        yield _read(vendor, answer.head, {}, items)
+        yield _read(vendor, answer.head, {}, items, image_model)
     raise failure or ExchangeFailed("the stream ended before the image arrived", Stage.ANSWERED, answer.head.status)
 
 
-def _read(vendor: Vendor, head: Reply, value: Any, items: Sequence[Any]) -> Answer:
+def _read(vendor: Vendor, head: Reply, value: Any, items: Sequence[Any], image_model: str) -> Answer:
     """Returns what a response says; `items` are the items of its stream, for a response without them."""
     output = at(value, "output")
     output = output if isinstance(output, list) and output else items
     drawn = [item for item in output if at(item, "type") == CALL]
     found = tuple(vendor.found_in(head, item) for item in drawn)
     words = vendor.said(" ".join(_texts(output)))
-    tool, model = billed_in(at(value, "tool_usage", "image_gen")), billed_in(at(value, "usage"))
+    tool, model = billed_in(at(value, "tool_usage", "image_gen"), images_only=True), billed_in(at(value, "usage"))
     return Answer(
         found,
         _error(vendor, head, value, output, words),
-        {unit: tool.get(unit, 0.0) + model.get(unit, 0.0) for unit in (*tool, *model)},
+        (*quantities(tool, image_model), *quantities(model)),
         facts_in(drawn[0]) if len(drawn) == 1 else {},
         words,
     )

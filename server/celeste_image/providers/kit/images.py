@@ -14,6 +14,7 @@ import pybase64
 
 from celeste_image.core.errors import CelesteError
 from celeste_image.core.media import media_type
+from celeste_image.core.money import Quantity, quantities
 from celeste_image.providers.kit.answers import at
 from celeste_image.providers.kit.failures import Failure, failure_in, is_refusal
 
@@ -66,7 +67,7 @@ class Answer:
     Attributes:
         found: Its images, in order, with places for those that are missing.
         error: The failure that it tells. It counts only for images that are missing.
-        billed: What the vendor counted for its bill, by unit, such as `output_image_token`: see `PriceRule.unit`.
+        billed: What the vendor counted for its bill, such as `output_image_token`: see `PriceRule.unit`.
         facts: What the vendor says it used, by the path of the request's field: `quality`, `background`.
         words: Text that came in the place of an image, cleaned.
         preview: A preview, as base64, bytes or URL; empty for none.
@@ -74,7 +75,7 @@ class Answer:
 
     found: tuple[Found, ...] = ()
     error: CelesteError | None = None
-    billed: Mapping[str, float] = field(default_factory=dict)
+    billed: tuple[Quantity, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     words: str = ""
     preview: str | bytes = field(default="", repr=False)
@@ -126,7 +127,7 @@ def answer_in(
     return Answer(
         found,
         error_of(told, "unknown") if told else None,
-        billed_in(value.get("usage"), images_only=True),
+        quantities(billed_in(value.get("usage"), images_only=True)),
         facts_in(value),
     )
 

@@ -45,6 +45,7 @@ class Polling:
         unknown: The state for any other word. It is never READY, because the word may be that of a refusal.
         stages: For each word that means MODERATED, which part was refused: `prompt`, `input` or `output`. An empty word
             stands for all others.
+        charges: For words that mean MODERATED, whether the vendor says that it charges: `true` or `false`.
         status: Where an answer may have the word for the state. Of several words, one that ends the job without an
             image counts first, then the first known one.
         headers_read: Headers of an answer that count as fields, by the field's name.
@@ -72,6 +73,7 @@ class Polling:
     states: Mapping[str, State]
     unknown: State = State.RUNNING
     stages: Mapping[str, str] = field(default_factory=dict)
+    charges: Mapping[str, str] = field(default_factory=dict)
     status: tuple[Pointer, ...] = (("status",),)
     headers_read: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[Pointer, ...] = ()
@@ -139,10 +141,11 @@ class Polling:
         """Returns whether the vendor's documents have a word."""
         return word_of(word) in {word_of(name) for name in self.states}
 
-    def stage_of(self, word: str) -> str:
-        """Returns the part that was refused: `prompt`, `input`, `output`, or `unknown`."""
+    def refusal_by(self, word: str) -> Mapping[str, str]:
+        """Returns metadata of a refusal: `stage`, which is `unknown` without an entry, and `owed` if there is one."""
         stages = {word_of(name): stage for name, stage in self.stages.items()}
-        return stages.get(word_of(word)) or stages.get("", "unknown")
+        owed = [owed for name, owed in self.charges.items() if word_of(name) == word_of(word)]
+        return {"stage": stages.get(word_of(word)) or stages.get("", "unknown"), **({"owed": owed[0]} if owed else {})}
 
     def found_in(self, answer: Any) -> list[Found]:
         """Returns the images, each at a URL, as base64 text or as bytes, with the seed if there is only one."""

@@ -26,6 +26,7 @@ from celeste_image.core.errors import (
 )
 from celeste_image.core.events import Billed, Event, Fidelity, Picture, Progress, Submitted
 from celeste_image.core.fidelity import FidelityLine
+from celeste_image.core.money import quantities
 from celeste_image.outbound.exchange import ExchangeFailed, Reply
 from celeste_image.providers.kit.answers import at, error_for_failure
 from celeste_image.providers.kit.failures import failure_in
@@ -136,10 +137,14 @@ class RemoteJobs:
         except _TimeUp as end:
             owed = await self._abandon(job, call)
             over = True
+            if cost:
+                yield Billed(quantities(cost))
             raise self._given_up(str(end), owed, is_deadline=is_deadline) from None
         except CelesteError as error:
             over = True
             error.metadata.setdefault("owed", "unknown" if isinstance(error, SafetyBlocked) else "true")
+            if cost:  # named when the job was submitted
+                yield Billed(quantities(cost))
             raise
         finally:
             if not over:
@@ -243,7 +248,7 @@ class RemoteJobs:
                 pauses.count_failure(failure)
             else:
                 if results and (charged := self._profile.cost_in(answer) or cost):
-                    yield Billed(charged)
+                    yield Billed(quantities(charged))
                 for event in results:
                     yield event
                 if results:
@@ -309,7 +314,7 @@ class RemoteJobs:
             case State.MODERATED:
                 reasons = self._vendor.said(self._profile.reasons_in(answer))
                 more = f": {reasons}" if reasons else more
-                metadata = {"provider": name, "stage": self._profile.stage_of(word)}
+                metadata = {"provider": name, **self._profile.refusal_by(word)}
                 raise SafetyBlocked(f"{name}: its safety system refused ({word}){more}", metadata=metadata)
             case State.CANCELLED | State.FAILED:
                 text = f"{name}: the job ended as {word}{more}"
@@ -368,7 +373,7 @@ class RemoteJobs:
         if not found:
             raise lost(vendor, f"the answer has no image ({vendor.text_in(answer) or 'without a reason'})")
         found = tuple(replace(each, seed=None) for each in found)  # told once, by `run`
-        yield Answer(found, billed=self._profile.cost_in(answer), words=vendor.text_in(answer))
+        yield Answer(found, billed=quantities(self._profile.cost_in(answer)), words=vendor.text_in(answer))
 
     def _url(self, path: str, name: str) -> str:
         return self._vendor.url + path.format(id=quote(name, safe=""))

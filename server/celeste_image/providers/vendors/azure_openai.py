@@ -22,7 +22,7 @@ from celeste_image.providers.vendors.openai import OpenAIOptions, OpenAISettings
 __all__ = ["KIND", "AzureOpenAI", "AzureSettings", "Deployment"]
 
 API_VERSION = "2025-04-01-preview"
-LIFECYCLE = ("stage", "ends_on", "replacement", "prices")
+LIFECYCLE = ("stage", "ends_on", "replacement", "prices", "refusal_charge")
 """Keys of OpenAI's catalog that do not apply to Azure: Microsoft decides about them."""
 
 EVIDENCE = {"gpt-image-2": ModelEvidence.OFFICIAL_CLIENT}
@@ -129,6 +129,9 @@ class AzureOpenAI(OpenAILike):
     def _model(self, card: ModelCard) -> str:
         return self._models[card.called_like]
 
+    def _drawing_model(self, card: ModelCard, fields: Mapping[str, Any]) -> str:
+        return f"{self.name}/{self._drawing[card.called_like]}"
+
     def _headers(self, card: ModelCard) -> Mapping[str, str]:
         if not self._is_drawn_by_tool(card):
             return {}
@@ -137,7 +140,7 @@ class AzureOpenAI(OpenAILike):
 
 def _cards(provider: str, deployments: Sequence[Deployment]) -> tuple[ModelCard, ...]:
     """Returns a card for each deployment, with the parameters of the same model at OpenAI."""
-    catalog = load_catalog("openai")
+    catalog = {name: value for name, value in load_catalog("openai").items() if name not in LIFECYCLE}
     entries: Mapping[str, Mapping[str, Any]] = {entry["id"]: entry for entry in catalog["models"]}
     models = []
     for deployment in deployments:

@@ -42,6 +42,8 @@ POLLING: Final = Polling(
     },
     unknown=State.MODERATED,
     stages={"": "output"},
+    # The OpenAPI calls it a "successful generation", and says that each of these is charged.
+    charges={"CONTENT_FILTERED": "true"},
     status=(("finish_reason",), ("finish_reason_header",), ("status",)),
     headers_read={"finish-reason": "finish_reason_header", "seed": "seed"},
     poll="/results/{id}",

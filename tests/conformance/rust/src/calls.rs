@@ -14,7 +14,7 @@ use celeste_image::v1::{
     ReadArtifactRequest, ReadArtifactResponse, WriteArtifactChunkRequest,
     WriteArtifactChunkResponse, WriteArtifactRequest, WriteArtifactResponse,
     artifact_service_client::ArtifactServiceClient, image_service_client::ImageServiceClient,
-    model_service_client::ModelServiceClient,
+    model_service_client::ModelServiceClient, usage_service_client::UsageServiceClient,
 };
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
@@ -130,6 +130,8 @@ methods! {
     "ModelService/GetServerInfo" => ModelServiceClient.get_server_info by unary,
     "ModelService/ListModels" => ModelServiceClient.list_models by unary,
     "ModelService/ListProviders" => ModelServiceClient.list_providers by unary,
+    "UsageService/ListLedgerEntries" => UsageServiceClient.list_ledger_entries by unary,
+    "UsageService/QueryUsage" => UsageServiceClient.query_usage by unary,
 }
 
 type Requests = tokio_stream::Iter<Box<dyn Iterator<Item = WriteArtifactRequest> + Send>>;

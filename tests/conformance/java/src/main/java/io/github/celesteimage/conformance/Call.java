@@ -9,6 +9,7 @@ import com.google.protobuf.Message;
 import io.github.celesteimage.image.v1.ArtifactServiceGrpc;
 import io.github.celesteimage.image.v1.ImageServiceGrpc;
 import io.github.celesteimage.image.v1.ModelServiceGrpc;
+import io.github.celesteimage.image.v1.UsageServiceGrpc;
 import io.grpc.Channel;
 import io.grpc.Context;
 import io.grpc.Metadata;
@@ -96,6 +97,10 @@ final class Call {
 
   ModelServiceGrpc.ModelServiceBlockingStub models() {
     return prepare(ModelServiceGrpc.newBlockingStub(channel));
+  }
+
+  UsageServiceGrpc.UsageServiceBlockingStub usage() {
+    return prepare(UsageServiceGrpc.newBlockingStub(channel));
   }
 
   ArtifactServiceGrpc.ArtifactServiceBlockingStub artifacts() {

@@ -10,8 +10,10 @@ import io.github.celesteimage.image.v1.GetArtifactRequest;
 import io.github.celesteimage.image.v1.GetModelRequest;
 import io.github.celesteimage.image.v1.GetServerInfoRequest;
 import io.github.celesteimage.image.v1.ListArtifactsRequest;
+import io.github.celesteimage.image.v1.ListLedgerEntriesRequest;
 import io.github.celesteimage.image.v1.ListModelsRequest;
 import io.github.celesteimage.image.v1.ListProvidersRequest;
+import io.github.celesteimage.image.v1.QueryUsageRequest;
 import io.github.celesteimage.image.v1.QueryWriteStatusRequest;
 import io.github.celesteimage.image.v1.ReadArtifactRequest;
 import io.github.celesteimage.image.v1.StreamRequest;
@@ -43,6 +45,12 @@ final class Methods {
           unary(
               "ModelService/GetServerInfo",
               call -> call.models().getServerInfo(call.read(GetServerInfoRequest.newBuilder()).build())),
+          unary(
+              "UsageService/QueryUsage",
+              call -> call.usage().queryUsage(call.read(QueryUsageRequest.newBuilder()).build())),
+          unary(
+              "UsageService/ListLedgerEntries",
+              call -> call.usage().listLedgerEntries(call.read(ListLedgerEntriesRequest.newBuilder()).build())),
           unary(
               "ArtifactService/QueryWriteStatus",
               call -> call.artifacts().queryWriteStatus(call.read(QueryWriteStatusRequest.newBuilder()).build())),
