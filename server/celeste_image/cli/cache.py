@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeste_image.cli.configuration import configuration_options, refused
-from celeste_image.cli.options import pairs
+from celeste_image.cli.options import labels_of
 from celeste_image.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,14 @@ def stats(tenant: str, as_json: bool, file: str | None, assignments: tuple[str, 
 @click.option("--request", default="", metavar="ID", help="Only the result that this request made.")
 @click.option("--model", default="", metavar="MODEL", help="Only results of this model: its id, no alias.")
 @click.option("--provider", default="", metavar="PROVIDER", help="Only results of this provider.")
-@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Only results with this label; repeatable.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=labels_of,
+    help="Only results with this label; repeatable.",
+)
 @click.option("--tenant", default="", metavar="TENANT", help="Only results of this tenant.")
 @click.option("--dry-run", "dry", is_flag=True, help="Count the results and leave them.")
 @configuration_options
@@ -76,7 +83,7 @@ def clear(dry: bool, file: str | None, assignments: tuple[str, ...], **chosen: A
         model=chosen["model"],
         provider=chosen["provider"],
         request_id=chosen["request"].lower(),
-        tags=pairs(chosen["tags"], "--tag"),
+        tags=chosen["tags"],
     )
 
     async def cleared() -> tuple[int, int]:

@@ -29,7 +29,6 @@ __all__ = [
     "out_options",
     "paint_options",
     "paint_parameters",
-    "pairs",
     "seed_option",
     "server_options",
 ]
@@ -371,17 +370,6 @@ def paint_parameters(values: dict[str, Any]) -> "PaintParameters":
         "style": values.get("style", ""),
         "rewrite_prompt": values["rewrite"],
     }
-
-
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """Returns the values of an option of the form NAME=VALUE by their names. Raises click.BadParameter."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value
-    return found
 
 
 def _provider_options(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
