@@ -5,7 +5,7 @@ import random
 import signal
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from tests.support.history import UNKNOWN, Call, Entry, History
 from tests.support.history_rules import broken_rules, hold
-from tests.support.history_sources import MarkedLedger, entries_of, mark, marked
+from tests.support.history_sources import MarkedLedger, entries_in, entries_of, mark, marked
 from tests.support.killable import Fleet, Killable
+from tests.support.postgres import PASSWORD, Postgres
 from tests.support.repeating import Caller, read_images
 
 from celeste_image.emulate import emulating
@@ -69,24 +70,51 @@ QUICK = ("bfl after remote id", "openai after answer")
 steps = pytest.mark.parametrize(
     "step", [pytest.param(s, id=str(s), marks=() if str(s) in QUICK else pytest.mark.faults) for s in STEPS]
 )
-databases = pytest.mark.parametrize("database", ["sqlite"])
-"""Where the servers have their ledger. The names are those of `settings_of`."""
-
-
 FORGETFUL = {"ledger": {"replay_hours": 0}}
 """Settings of a server that makes a new call for a repeated `request_id`."""
 
 
-def settings_of(database: str) -> dict[str, Any]:
-    """Returns the tables of a server's configuration for a database."""
-    return {"sqlite": {}, "forgetful": FORGETFUL}[database]
+class Books:
+    """Where a server has its ledger: in the folder of its store.
+
+    Attributes:
+        settings: The tables of the server's configuration for it.
+    """
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self.settings = settings or {}
+
+    async def entries(self, store: Path) -> list[Entry]:
+        """Returns the ledger of a store's server, as it is on the disk."""
+        return entries_of(store)
+
+
+class OnPostgres(Books):
+    """A ledger on PostgreSQL."""
+
+    def __init__(self, server: Postgres, name: str) -> None:
+        super().__init__({"database": {"url": server.url(name), "password": PASSWORD}})
+        self._server, self._name = server, name
+
+    async def entries(self, store: Path) -> list[Entry]:
+        return await entries_in(self._server, self._name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def books(request: pytest.FixtureRequest) -> AsyncIterator[Books]:
+    if request.param == "sqlite":
+        yield Books()
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    async with server.database() as name:
+        yield OnPostgres(server, name)
 
 
 class Killed:
     """A server that was killed at a step of a call, and its only caller."""
 
-    def __init__(self, ledger: MarkedLedger, fleet: Fleet, step: Step) -> None:
-        self.ledger, self.fleet = ledger, fleet
+    def __init__(self, ledger: MarkedLedger, fleet: Fleet, step: Step, books: Books) -> None:
+        self.ledger, self.fleet, self._books = ledger, fleet, books
         self.history = History()
         self.server: Killable = fleet.servers[0]
         self.caller = Caller([self.server.address], fleet.keys, self.history, random.Random(0))
@@ -94,10 +122,9 @@ class Killed:
         model = {"openai": "openai/gpt-image-1-mini", "bfl": "bfl/flux-2-pro"}[step.vendor]
         self.request = GenerateRequest(request_id=request_id, model=model, prompt=f"a fox {mark(TENANT, request_id)}")
 
-    @property
-    def entries(self) -> list[Entry]:
-        """The ledger, as it is on the disk."""
-        return entries_of(self.fleet.store)
+    async def entries(self) -> list[Entry]:
+        """Returns the ledger, as it is on the disk."""
+        return await self._books.entries(self.fleet.store)
 
     @property
     def images(self) -> int:
@@ -111,18 +138,18 @@ class Killed:
         seen = [await self.caller.finish(TENANT, self.request) for _ in range(2)]
         await read_images(self.server.address, self.fleet.keys, self.history)
         await self.server.end(signal.SIGTERM)
-        self.history.entries, self.history.sent = self.entries, self.ledger.sent()
+        self.history.entries, self.history.sent = await self.entries(), self.ledger.sent()
         return seen
 
 
 @contextlib.asynccontextmanager
-async def killed_at(step: Step, folder: Path, database: str) -> AsyncIterator[Killed]:
+async def killed_at(step: Step, folder: Path, books: Books) -> AsyncIterator[Killed]:
     """Yields a server that a call has brought to a step, where it was killed."""
     to_kill: list[Killable] = []
     ledger = MarkedLedger(on_call=lambda _: to_kill.pop().kill_at_once() if to_kill else None)
     async with emulating([marked(step.vendor)], ledger=ledger) as emulator:
-        fleet = Fleet(folder, emulator.tables, [TENANT], settings=settings_of(database))
-        killed = Killed(ledger, fleet, step)
+        fleet = Fleet(folder, emulator.tables, [TENANT], settings=books.settings)
+        killed = Killed(ledger, fleet, step, books)
         try:
             await killed.server.start("" if step.point == AFTER_SUBMIT else step.point)
             if step.point == AFTER_SUBMIT:
@@ -136,10 +163,9 @@ async def killed_at(step: Step, folder: Path, database: str) -> AsyncIterator[Ki
 
 
 @steps
-@databases
-async def test_a_server_is_killed_at_the_step(tmp_path: Path, step: Step, database: str) -> None:
-    async with killed_at(step, tmp_path, database) as killed:
-        (entry,) = killed.entries
+async def test_a_server_is_killed_at_the_step(tmp_path: Path, step: Step, books: Books) -> None:
+    async with killed_at(step, tmp_path, books) as killed:
+        (entry,) = await killed.entries()
         assert (entry.provider, entry.state, bool(entry.job)) == (step.vendor, step.state, step.has_name)
         assert len(killed.ledger.sent()) == step.sent
         assert killed.images == step.images
@@ -154,15 +180,14 @@ async def test_a_server_is_killed_at_the_step(tmp_path: Path, step: Step, databa
     ],
 )
 async def test_a_second_call_of_a_server_without_replays_is_found(tmp_path: Path, step: Step, rule: str) -> None:
-    async with killed_at(step, tmp_path, "forgetful") as killed:
+    async with killed_at(step, tmp_path, Books(FORGETFUL)) as killed:
         await killed.repeat()
         assert rule in broken_rules(killed.history)
 
 
 @steps
-@databases
-async def test_a_repeat_after_a_kill_pays_nothing_twice(tmp_path: Path, step: Step, database: str) -> None:
-    async with killed_at(step, tmp_path, database) as killed:
+async def test_a_repeat_after_a_kill_pays_nothing_twice(tmp_path: Path, step: Step, books: Books) -> None:
+    async with killed_at(step, tmp_path, books) as killed:
         first, second = await killed.repeat()
         hold(killed.history)
         assert len(killed.history.sent) == step.sent, "nothing was sent again"

@@ -7,9 +7,11 @@ from contextlib import closing
 from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from tests.support.history import Entry, Key, Sent
+from tests.support.postgres import Postgres
 
 from celeste_image.emulate import EMULATED, FakeVendor
 from celeste_image.emulate import Entry as VendorEntry
@@ -17,10 +19,11 @@ from celeste_image.emulate import Ledger as VendorLedger
 from celeste_image.emulate.base import Route
 from celeste_image.store.open import DATABASE
 
-__all__ = ["MarkedLedger", "entries_of", "mark", "marked"]
+__all__ = ["MarkedLedger", "entries_in", "entries_of", "mark", "marked"]
 
 MARK = re.compile(rb"for ([a-z0-9-]+)/([0-9a-f-]{36})")
 NOBODY: Key = ("", "")
+ENTRIES = "SELECT id, tenant, request_id, provider, state, owed, ticket, first FROM calls ORDER BY id"
 asking: ContextVar[Key] = ContextVar("asking", default=NOBODY)
 """The request for which the exchange of this task is made."""
 
@@ -73,12 +76,18 @@ def entries_of(store: Path) -> list[Entry]:
 
     The table is read as it is, so that what is checked depends on no code of the server.
     """
-    query = "SELECT id, tenant, request_id, provider, state, owed, ticket, first FROM calls ORDER BY id"
     with closing(sqlite3.connect(f"{(store / DATABASE).as_uri()}?mode=ro", uri=True)) as db:
-        return [
-            Entry(name, tenant, request_id, provider, state, None if owed is None else bool(owed), _job(ticket), first)
-            for name, tenant, request_id, provider, state, owed, ticket, first in db.execute(query)
-        ]
+        return [_entry(*row) for row in db.execute(ENTRIES)]
+
+
+async def entries_in(postgres: Postgres, name: str) -> list[Entry]:
+    """Returns the ledger in a database of PostgreSQL, as `entries_of` does."""
+    return [_entry(*row) for row in await postgres.run(ENTRIES, name=name)]
+
+
+def _entry(name: Any, tenant: Any, request_id: Any, provider: Any, state: Any, owed: Any, *of_job: Any) -> Entry:
+    ticket, first = of_job
+    return Entry(name, tenant, request_id, provider, state, None if owed is None else bool(owed), _job(ticket), first)
 
 
 def _job(ticket: str | None) -> str:
