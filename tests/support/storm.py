@@ -3,13 +3,13 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-from tests.support.history import History
+from tests.support.history import Entry, History
 from tests.support.history_sources import MarkedLedger, entries_of, mark, marked
 from tests.support.killable import Fleet
 from tests.support.repeating import Caller, Fault, read_images
@@ -144,8 +144,16 @@ def _ways(draw: random.Random) -> Iterator[Fault]:
                 yield Fault(seconds=draw.uniform(0.02, 0.5))
 
 
-async def gather_history(storm: Storm) -> History:
-    """Lets a storm pass, and returns its history. Raises TimeoutError for a request that gets no final outcome."""
+async def gather_history(storm: Storm, entries: Callable[[], Awaitable[list[Entry]]] | None = None) -> History:
+    """Lets a storm pass, and returns its history.
+
+    Args:
+        storm: The storm.
+        entries: Returns the servers' ledger at the end; None reads that of the store.
+
+    Raises:
+        TimeoutError: A request gets no final outcome.
+    """
     ledger, history = MarkedLedger(), History()
     async with emulating([marked(name) for name in storm.vendors], ledger=ledger) as emulator:
         fleet = Fleet(storm.folder, emulator.tables, TENANTS, storm.size, storm.settings)
@@ -155,8 +163,10 @@ async def gather_history(storm: Storm) -> History:
             )
             await _blow(storm, fleet, caller)
             await read_images(fleet.servers[-1].address, fleet.keys, history)
+            while entries and any(entry.state == "open" for entry in await entries()):
+                await asyncio.sleep(0.2)  # a server on PostgreSQL declares nobody dead in its first seconds
             await asyncio.gather(*(server.end(SIGTERM) for server in fleet.servers))
-        history.entries = entries_of(fleet.store)
+        history.entries = await entries() if entries else entries_of(fleet.store)
     history.sent = ledger.sent()
     for server in fleet.servers:
         assert "Traceback" not in server.log
