@@ -214,5 +214,7 @@ def _may_succeed(error: Exception) -> bool:
     import asyncpg
 
     state = sqlstate(error)
-    lost = isinstance(error, ConnectionError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    # asyncpg has an internal error for a statement between the database's last word and the end of the connection.
+    lost = isinstance(error, ConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    lost = lost and not isinstance(error, ValueError)  # a value of the wrong type
     return state in AGAIN or state.startswith(LOST) or lost
