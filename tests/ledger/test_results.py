@@ -12,12 +12,18 @@ from tests.support.replicas import Replicas, replicas_on
 from tests.support.waiting import until
 
 from celeste_image.core.errors import StorageUnavailable
-from celeste_image.core.events import Billed, Event, Saved, Started
+from celeste_image.core.events import Billed, Charged, Event, Saved, Started
+from celeste_image.core.money import Cost, CostBasis, Money, Quantity
 from celeste_image.ledger import CachedResult, Results
 from celeste_image.ledger.clearing import Chosen, ModelResults, clear, count_by_model
 
 KEY, OTHER = b"a key", b"another key"
-EVENTS: tuple[Event, ...] = (Started("fake", "fake/one"), saved(0, width=64), Billed({"credit": 2.0}))
+EVENTS: tuple[Event, ...] = (
+    Started("fake", "fake/one"),
+    saved(0, width=64),
+    Billed((Quantity("credit", 2.0),)),
+    Charged(Cost(Money("USD", 40_000_000), basis=CostBasis.CALCULATED)),
+)
 
 
 def result(size: int = 1000, **facts: Any) -> CachedResult:
@@ -101,16 +107,16 @@ async def test_memory_has_a_budget(replicas: Replicas) -> None:
 
 
 async def test_the_least_recently_used_results_leave_a_full_cache(replicas: Replicas) -> None:
-    results = (await replicas.start(most_bytes=10_000)).results
+    results = (await replicas.start(most_bytes=1_000_000)).results
     for number in range(4):
         replicas.now += timedelta(minutes=2)
-        await results.put("ann", b"%d" % number, result(1900))
+        await results.put("ann", b"%d" % number, result(230_000))
     replicas.now += timedelta(minutes=2)
     assert await has(results, b"0")
     await results.close()  # its use is written
-    await results.put("ann", b"4", result(1900))
+    await results.put("ann", b"4", result(230_000))
     assert [await has(results, b"%d" % number) for number in range(5)] == [True, False, True, True, True]
-    assert results.size_bytes <= 10_000
+    assert results.size_bytes <= 1_000_000
     sizes = await count_by_model((await replicas.start()).records)
     assert [(each.results, each.size_bytes) for each in sizes] == [(4, results.size_bytes)]
 
