@@ -1,5 +1,6 @@
 """One suite for all providers: it finds them by itself and holds each to the contract in `providers/base.py`."""
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ async def server() -> AsyncIterator[Running]:
 
 
 async def events_of(server: Running, request: ImageRequest) -> list[Event]:
-    async with aclosing(server.app.run(request, CALL)) as events:
+    async with aclosing(server.app.run(request, Call(str(uuid.uuid4())))) as events:
         return [event async for event in events]
 
 

@@ -305,7 +305,7 @@ async def test_rows_of_earlier_versions_have_an_unknown_cost_or_none(tmp_path: P
     ],
 )
 async def test_a_cost_is_read_as_it_was_written(servers: Servers, state: CallState, cost: Cost) -> None:
-    ledger = servers.start()
+    ledger = await servers.start()
     await ledger.end(await ledger.open(PAID, EXPECTED), Ended(state, cost=cost))
     (entry,) = await ledger.entries("anonymous")
     assert entry.cost == cost

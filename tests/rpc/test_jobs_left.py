@@ -5,6 +5,7 @@ there is one, and whether money is owed is told. With a ticket a job is resumed,
 import asyncio
 import base64
 import time
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -35,7 +36,6 @@ from celeste_image.v1 import GenerateRequest, ImageServiceStub, StreamRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ID = "00000000-0000-4000-8000-000000000000"
 LONG, SHORT = "a boat [emulate: latency=60]", "a boat"
 PROMPT = Parameter("prompt", TextRange(), "Prompt", "What to show.", required=True)
 
@@ -126,6 +126,7 @@ class Place:
 
     def __init__(self, server: Running, emulator: Emulator, logs: list[MutableMapping[str, Any]]) -> None:
         self.server, self.emulator, self.logs = server, emulator, logs
+        self.id = str(uuid.uuid4())
 
     def stages(self, name: str) -> list[str]:
         return [entry.stage for entry in self.emulator.ledger.of(name)]
@@ -178,9 +179,9 @@ async def submitted(call: Any) -> None:
     raise AssertionError("it was not submitted")
 
 
-def streamed(name: str, prompt: str = LONG) -> StreamRequest:
+def streamed(place: Place, name: str, prompt: str = LONG) -> StreamRequest:
     message = StreamRequest()
-    message.operation.generate.CopyFrom(GenerateRequest(request_id=ID, model=MODELS[name], prompt=prompt))
+    message.operation.generate.CopyFrom(GenerateRequest(request_id=place.id, model=MODELS[name], prompt=prompt))
     return message
 
 
@@ -198,16 +199,16 @@ async def test_a_cancelled_call_ends_the_polls_and_asks_for_the_vendors_cancel(
     async with grpc.aio.insecure_channel(place.server.address) as channel:
         stub = ImageServiceStub(channel)
         if unary:
-            call: Any = stub.Generate(streamed(name).operation.generate)
+            call: Any = stub.Generate(streamed(place, name).operation.generate)
             async with asyncio.timeout(10):
                 while "poll" not in place.stages(name):
                     await asyncio.sleep(0.005)
         else:
-            call = stub.Stream(streamed(name))
+            call = stub.Stream(streamed(place, name))
             await submitted(call)
         call.cancel()
         left = await place.over("CANCELLED")
-    assert (left["provider"], left["owed"], left["request_id"]) == (name, owed, ID)
+    assert (left["provider"], left["owed"], left["request_id"]) == (name, owed, place.id)
     polls = place.stages(name).count("poll")
     assert place.stages(name).count("cancel") == asked
     job = next(entry.job for entry in place.emulator.ledger.of(name, "call"))
@@ -222,11 +223,11 @@ async def test_at_the_deadline_the_caller_learns_what_is_owed(place: Place, cls:
     vendor = cls(cls.Settings(**place.emulator["printer"].table), tools)
     async with running([vendor], tools) as server, AsyncClient(server.address) as client:
         with pytest.raises(DeadlineExceeded) as caught:
-            await client.run(Generate(model="printer/one", prompt=LONG), request_id=ID, timeout=3.5)
+            await client.run(Generate(model="printer/one", prompt=LONG), request_id=place.id, timeout=3.5)
     assert caught.value.metadata["owed"] == owed, "it is told before gRPC itself ends the call"
     assert (caught.value.metadata["provider"], place.stages("printer").count("call")) == ("printer", 1)
     (left,) = place.logged("remote job abandoned")
-    assert (left["owed"], left["request_id"]) == (owed, ID)
+    assert (left["owed"], left["request_id"]) == (owed, place.id)
     assert place.logged("call")[0]["outcome"] == "DEADLINE_EXCEEDED"
 
 
@@ -235,7 +236,7 @@ async def test_a_cancel_that_comes_too_late_is_told(place: Place) -> None:
     assert isinstance(fake, FakePrinter)
     fake.refuses = True
     async with grpc.aio.insecure_channel(place.server.address) as channel:
-        call = ImageServiceStub(channel).Stream(streamed("printer"))
+        call = ImageServiceStub(channel).Stream(streamed(place, "printer"))
         await submitted(call)
         call.cancel()
         left = await place.over("CANCELLED")
@@ -247,7 +248,7 @@ async def test_a_cancel_that_comes_too_late_is_told(place: Place) -> None:
 async def test_left_before_the_answer_to_the_submit_nobody_knows(place: Place, name: str) -> None:
     place.emulator[name].vendor.next[:] = [Behavior(answer="hang")]
     async with grpc.aio.insecure_channel(place.server.address) as channel:
-        call = ImageServiceStub(channel).Stream(streamed(name))
+        call = ImageServiceStub(channel).Stream(streamed(place, name))
         async with asyncio.timeout(10):
             while "call" not in place.stages(name):
                 await asyncio.sleep(0.005)
@@ -263,7 +264,7 @@ async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Pla
     request = Generate(model=MODELS[name], prompt="a boat [emulate: latency=0.2]", count=1)
     ticket = ""
     card = place.server.app.registry.find(MODELS[name])
-    call = Call(ID, deadline=time.monotonic() + 20)
+    call = Call(place.id, deadline=time.monotonic() + 20)
     async with aclosing(vendor.run(request, Candidate(call, card))) as events:
         async for event in events:
             if isinstance(event, Submitted):
@@ -282,7 +283,7 @@ async def test_with_a_ticket_the_job_is_resumed_and_none_is_submitted(place: Pla
 async def test_a_ticket_of_a_job_that_is_gone_submits_nothing_either(place: Place) -> None:
     vendor = place.server.app.registry.providers["printer"]
     with pytest.raises(CelesteError) as caught:
-        call, card = Call(ID, deadline=time.monotonic() + 3.5), place.server.app.registry.find("printer/one")
+        call, card = Call(place.id, deadline=time.monotonic() + 3.5), place.server.app.registry.find("printer/one")
         request = Generate(model="printer/one", prompt=SHORT, count=1)
         async with aclosing(vendor.run(request, Candidate(call, card, ticket="not-there"))) as events:
             async for _ in events:

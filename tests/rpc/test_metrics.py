@@ -193,9 +193,9 @@ async def test_an_exemplar_has_the_trace_of_the_caller() -> None:
 
 async def vary(at: Measured, number: int) -> None:
     """Calls with what no other call has: a prompt, a model, a request id, metadata, a method."""
-    facts = {"prompt": f"prompt-{number}", "request_id": f"{number:08d}-0000-4000-8000-000000000000"}
-    await at.generate(model="fake/plain", **facts)
-    await at.generate(model=f"fake/model-{number}", **facts)
+    facts = {"prompt": f"prompt-{number}"}
+    await at.generate(model="fake/plain", request_id=f"{number:08d}-0000-4000-8000-000000000000", **facts)
+    await at.generate(model=f"fake/model-{number}", request_id=f"{number:08d}-0000-4000-9000-000000000000", **facts)
     await at.generate(model=f"strange-{number}/up", prompt=f"fail-{number}")
     await at.generate(model="fake/plain", prompt=f"fail-{number}")
     for method in (f"/celeste.image.v1.ImageService/Method{number}", f"/strange.v{number}.Up/Call"):
@@ -243,7 +243,7 @@ async def test_callers_can_not_make_time_series(calls: int) -> None:
     outcomes = 5  # three of Generate, one of GetServerInfo, and one of all methods that the server does not have
     assert counts["rpc_server_call_duration_seconds"] == outcomes * 18
     assert counts["celeste_images_total"] == 2, "of the model in the catalog, and of all others"
-    for made in ("prompt-", "-4000-8000-", "model-", "strange", "fail-", "Method", "value-"):
+    for made in ("prompt-", "-4000-8000-", "-4000-9000-", "model-", "strange", "fail-", "Method", "value-"):
         assert made not in text
     ended = {
         (sample.labels["rpc_method"], sample.labels["rpc_response_status_code"])
