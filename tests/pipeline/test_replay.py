@@ -22,12 +22,13 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     StorageUnavailable,
 )
-from celeste_image.core.events import Event, Progress, Reused, Run, Started
+from celeste_image.core.events import Completed, Event, Progress, Reused, Run, Started
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
 from celeste_image.database import SqliteRecords
-from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, Outcome, PaidCall, Requests
+from celeste_image.ledger import CallState, Ended, EndedOperation, FileOwner, Ledger, Outcome, PaidCall, Requests
 from celeste_image.pipeline import replay
+from celeste_image.pipeline.complete import completing
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -98,6 +99,13 @@ async def ask(run: Run, request: ImageRequest = REQUEST, call: Call = NAMED) -> 
         return [event async for event in events]
 
 
+async def refusal(run: Run) -> RequestIdReused:
+    """Returns the error of another request with the same id."""
+    with pytest.raises(RequestIdReused) as caught:
+        await ask(run, OTHER)
+    return caught.value
+
+
 def without_progress(events: list[Event]) -> list[Event]:
     return [event for event in events if not isinstance(event, Progress)]
 
@@ -122,14 +130,11 @@ async def test_another_body_with_the_same_id_is_refused(servers: Servers) -> Non
     run, elsewhere = replaying(work, servers.start()), replaying(work, servers.start())
     task = asyncio.create_task(ask(run))
     await until(lambda: work.calls)
-    for road in (run, elsewhere):
-        with pytest.raises(RequestIdReused):
-            await ask(road, OTHER)
+    refused = [await refusal(road) for road in (run, elsewhere)]
     work.go.set()
     await task
-    with pytest.raises(RequestIdReused) as caught:
-        await ask(run, OTHER)
-    assert caught.value.metadata == {"started": "2026-12-01T00:00:00+00:00"}
+    refused.append(await refusal(run))
+    assert [error.metadata for error in refused] == [{"started": "2026-12-01T00:00:00+00:00"}] * 3
     assert len(work.calls) == 1
 
 
@@ -157,7 +162,7 @@ async def test_a_repeat_while_the_first_runs_waits_for_it(servers: Servers) -> N
     assert not any(task.done() for task in repeats)
     work.go.set()
     assert without_progress(await first) == MADE
-    assert [without_progress(await task) for task in repeats] == [MADE, AGAIN]
+    assert [without_progress(await task) for task in repeats] == [AGAIN, AGAIN]
     assert len(work.calls) == 1
 
 
@@ -173,6 +178,49 @@ async def test_the_work_goes_on_when_its_first_caller_leaves_and_another_waits(s
     work.go.set()
     assert without_progress(await second) == MADE
     assert len(work.calls) == 1
+
+
+async def test_a_repeat_is_not_counted_again(servers: Servers) -> None:
+    work, counted = Work(waits=True), list[EndedOperation]()
+    run = completing(replaying(work, servers.start()), count=counted.append)
+    tasks = [asyncio.create_task(ask(run)) for _ in range(3)]
+    await until(lambda: work.calls)
+    await asyncio.sleep(0.01)
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    work.go.set()
+    results = [events[-1].result for events in await asyncio.gather(*tasks[1:]) if isinstance(events[-1], Completed)]
+    assert [result.source for result in results] == [ResultSource.MADE, ResultSource.REPLAYED]
+    assert sum(operation.images for operation in counted) == 1
+
+
+async def test_the_own_body_is_not_refused_after_a_caller_left(servers: Servers) -> None:
+    """The second caller comes while the work of the first one is being stopped, the third one after it."""
+    stopped = asyncio.Event()
+    work = Work(waits=True)
+
+    async def slow_to_stop(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        try:
+            async with aclosing(work(request, call)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await stopped.wait()
+
+    run = replaying(slow_to_stop, servers.start())
+    first = asyncio.create_task(ask(run))
+    await until(lambda: work.calls)
+    first.cancel()
+    await asyncio.sleep(0)
+    second = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    stopped.set()
+    await until(lambda: len(work.calls) == 2)
+    third = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    work.go.set()
+    assert [without_progress(events) for events in await asyncio.gather(second, third)] == [MADE, AGAIN]
+    await asyncio.wait([first])
 
 
 @pytest.mark.parametrize("is_killed", [True, False])
