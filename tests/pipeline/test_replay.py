@@ -83,7 +83,7 @@ class Servers:
         await self.owners[index].close()
 
     def ledger(self, index: int) -> Ledger:
-        return Ledger(SqliteRecords(self.backends[index]), self.owners[index])
+        return Ledger(SqliteRecords(self.backends[index]), self.owners[index], lambda: self.now)
 
 
 @pytest.fixture
@@ -294,6 +294,21 @@ async def test_an_outcome_is_forgotten_after_its_time(servers: Servers) -> None:
     assert without_progress(await ask(run, OTHER)) == MADE
     servers.now += timedelta(hours=24)
     assert without_progress(await ask(run)) == MADE, "it is not swept yet, and its time is over"
+
+
+async def test_an_id_that_is_free_again_has_none_of_the_calls_before(servers: Servers) -> None:
+    requests, ledger = servers.start(), servers.ledger(0)
+    work = Work(QueueFull("full"), QueueFull("full"))
+    run = replaying(work, requests)
+    for request in (REQUEST, OTHER):
+        with pytest.raises(QueueFull):
+            await ask(run, request)
+        await requests.close()
+        name = await ledger.open(PaidCall(CALL.caller, CALL.request_id, "fake", "fake/one", "generate"))
+        await ledger.end(name, Ended(CallState.SETTLED, "", True, 1, receipt=Outcome(MADE).encode()))
+        servers.now += timedelta(hours=24 if request == REQUEST else 1)
+    await ask(run, OTHER)
+    assert [[call.id for call in each.earlier] for each in work.calls] == [[], [], [name]]
 
 
 async def test_nothing_begins_that_can_not_be_written_down(servers: Servers) -> None:
