@@ -22,7 +22,8 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     StorageUnavailable,
 )
-from celeste_image.core.events import Completed, Event, Progress, Reused, Run, Started
+from celeste_image.core.events import Completed, Event, Fidelity, Progress, Reused, Run, Started
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
 from celeste_image.database import SqliteRecords
@@ -36,6 +37,8 @@ NAMED = replace(CALL, is_named=True)
 OTHER = replace(REQUEST, prompt="something else")
 MADE: list[Event] = [Started("fake", "fake/one"), saved()]
 AGAIN: list[Event] = [Reused(ResultSource.REPLAYED), *MADE]
+JOINED: list[Event] = [MADE[0], Reused(ResultSource.REPLAYED), MADE[1]]
+"""Nothing is made before Reused, and a stream begins with Started."""
 
 
 class Work:
@@ -162,7 +165,7 @@ async def test_a_repeat_while_the_first_runs_waits_for_it(servers: Servers) -> N
     assert not any(task.done() for task in repeats)
     work.go.set()
     assert without_progress(await first) == MADE
-    assert [without_progress(await task) for task in repeats] == [AGAIN, AGAIN]
+    assert [without_progress(await task) for task in repeats] == [JOINED, AGAIN]
     assert len(work.calls) == 1
 
 
@@ -194,6 +197,30 @@ async def test_a_repeat_is_not_counted_again(servers: Servers) -> None:
     assert sum(operation.images for operation in counted) == 1
 
 
+async def test_who_joins_gets_the_report_of_the_model_that_did_it(servers: Servers) -> None:
+    """As the first caller does: the lines of a model that failed before are void."""
+    go, begun = asyncio.Event(), asyncio.Event()
+    lines = [Fidelity(FidelityLine("size", FidelityOutcome.HONORED, message=name)) for name in ("one", "two")]
+
+    async def work(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        yield Started("fake", "fake/one")
+        yield lines[0]
+        yield Started("fake", "fake/two", 2)
+        yield lines[1]
+        begun.set()
+        await go.wait()
+        yield saved()
+
+    run = replaying(work, servers.start())
+    first = asyncio.create_task(ask(run))
+    await begun.wait()
+    second = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    go.set()
+    await first
+    assert [event for event in await second if isinstance(event, Fidelity)] == [lines[1]]
+
+
 async def test_the_own_body_is_not_refused_after_a_caller_left(servers: Servers) -> None:
     """The second caller comes while the work of the first one is being stopped, the third one after it."""
     stopped = asyncio.Event()
@@ -219,7 +246,7 @@ async def test_the_own_body_is_not_refused_after_a_caller_left(servers: Servers)
     third = asyncio.create_task(ask(run))
     await asyncio.sleep(0.01)
     work.go.set()
-    assert [without_progress(events) for events in await asyncio.gather(second, third)] == [MADE, AGAIN]
+    assert [without_progress(events) for events in await asyncio.gather(second, third)] == [MADE, JOINED]
     await asyncio.wait([first])
 
 
@@ -327,5 +354,5 @@ async def test_a_hundred_repeats_on_two_servers_are_one_run(servers: Servers) ->
     await asyncio.sleep(0.01)
     work.go.set()
     for events in await asyncio.gather(*tasks):
-        assert without_progress(events) in (MADE, AGAIN)
+        assert without_progress(events) in (MADE, AGAIN, JOINED)
     assert len(work.calls) == 1

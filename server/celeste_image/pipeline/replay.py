@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import ProviderFailed, RequestIdReused, SafetyBlocked
-from celeste_image.core.events import Event, Preview, Progress, Queued, Reused, Run, Saved
+from celeste_image.core.events import Event, Fidelity, Preview, Progress, Queued, Reused, Run, Saved, Started
 from celeste_image.core.fingerprint import fingerprint
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
@@ -61,7 +61,9 @@ def replaying(
 
         async with aclosing(flights.join(key, start, Reused(ResultSource.REPLAYED))) as events:
             async for event in events:
-                if is_first or isinstance(event, Queued | Progress | Preview):
+                if isinstance(event, Started):  # what is known of the model before this one is void
+                    held = [each for each in held if not isinstance(each, Fidelity)]
+                if is_first or isinstance(event, Queued | Started | Progress | Preview):
                     yield event
                 elif isinstance(event, Reused):
                     reused = event
