@@ -19,6 +19,7 @@ ROOT = FOLDER.parents[1]
 UPLOAD_BYTES = 20 << 20
 FIELDS = {
     *("name", "call", "server", "tls", "request", "metadata", "deadline_seconds", "cancel_after", "upload", "download"),
+    "at_once",
 }
 PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([^}]*))?\}")
 
@@ -99,6 +100,12 @@ def make(
         client: Name of the client, for files and artifacts of its own.
         secret: Returns what `${KIND:NAME}` stands for, a key or the path of a certificate; see `Secured.value`.
     """
+    shared: dict[str, str] = {}
+
+    def named(kind: str, name: str) -> str:
+        """Returns what `${KIND:NAME}` stands for; a name has one id in all cases."""
+        return shared.setdefault(name, str(uuid.uuid4())) if kind == "uuid" else secret(kind, name)
+
     path = upload_file(folder, client)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     made = []
@@ -107,14 +114,14 @@ def make(
         trace = uuid.uuid4().hex
         values = {"uuid": request_id, "trace": trace, "path": str(path)}
         values |= {"upload": f"artifacts/sha256-{digest}", "sha256": digest}
-        plan = _fill(dict(case.given), values, secret)
+        plan = _fill(dict(case.given), values, named)
         plan["address"] = addresses[plan.pop("server", "celeste")]
-        made.append(Concrete(case, plan, _fill(dict(case.expect), values, secret), request_id, trace))
+        made.append(Concrete(case, plan, _fill(dict(case.expect), values, named), request_id, trace))
     return made
 
 
 def _fill(value: Any, values: Mapping[str, str], secret: Callable[[str, str], str]) -> Any:
-    """Replaces placeholders: `${uuid}` and the like, and `${file:PATH}` by the file's bytes as base64."""
+    """Replaces placeholders: `${uuid}` and the like, and `${file:PATH}` by the bytes of a file as base64."""
     match value:
         case dict():
             return {key: _fill(each, values, secret) for key, each in value.items()}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["problems", "trace_problems"]
+__all__ = ["image_problems", "problems", "trace_problems"]
 
 
 def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]:
@@ -21,8 +21,8 @@ def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]
     Fields of `expect`, all optional: `code` (OK if missing; one of several in a list), `message`, `response` (the only
     message), `first` and `last` (messages), `each` (every message), `kinds` (regular expression for the kinds of a
     stream's events, joined by spaces), `details` (by the last part of their type, `ErrorInfo`; others may stand beside
-    them), `headers`, `trailers`, `download`, `sent_bytes`, `seconds`. `log`, `idle` and `trace` are for the server; see
-    `run.py`.
+    them), `headers`, `trailers`, `download`, `sent_bytes`, `seconds`. `images_of` is for other outcomes, and `log`,
+    `idle` and `trace` are for the server; see `run.py`.
     """
     found: list[str] = []
     code = expect.get("code", "OK")
@@ -50,13 +50,31 @@ def problems(expect: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]
                 found += _details(value, outcome.get("details", []))
             case "message" | "headers" | "trailers" | "download" | "sent_bytes" | "seconds":
                 found += _differences(value, outcome.get(key), key)
-            case "code" | "log" | "idle" | "trace":
+            case "code" | "log" | "idle" | "trace" | "images_of":
                 pass
             case _:
                 raise ValueError(f"unknown expectation {key!r}")
     if messages and "event" in messages[0]:
         found += list(_stream_problems(messages))
     return found
+
+
+def image_problems(first: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]:
+    """Returns how the images of an outcome differ from those of another one: artifacts, digests and seeds."""
+    expected, images = _images(first), _images(outcome)
+    if not expected:
+        return ["images: the first outcome has none"]
+    return [] if images == expected else [f"images: expected {_short(expected)}, got {_short(images)}"]
+
+
+def _images(outcome: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Returns artifact, digest and seed of each image in a response or in the `completed` event of a stream."""
+    results = (
+        message.get("result") or message.get("event", {}).get("completed", {}).get("result", {})
+        for message in outcome.get("messages", [])
+    )
+    fields = ("artifact", "sha256", "seed")
+    return [tuple(map(image.get, fields)) for result in results for image in result.get("images", [])]
 
 
 def trace_problems(expect: Mapping[str, Any], trace: Mapping[str, Any]) -> list[str]:

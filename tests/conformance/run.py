@@ -6,6 +6,7 @@ docs alone. Exits with 1 when a case or a page's program failed, or a runner bro
 
 import argparse
 import asyncio
+import itertools
 import json
 import shlex
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ from typing import Any
 from tests.conformance import matrix, pages
 from tests.conformance.cases import Case, Concrete, make, read_cases
 from tests.conformance.clients import CLIENTS, ROOT, Client
-from tests.conformance.expect import problems, trace_problems
+from tests.conformance.expect import image_problems, problems, trace_problems
 from tests.conformance.server import Serving, serving
 
 RUN_SECONDS = 300
@@ -45,6 +46,7 @@ def run_client(client: Client, cases: list[Case], server: Serving, folder: Path)
     can = [case for case in cases if case.name not in column.impossible]
     addresses = server.through_envoy if client.through_envoy else server.direct
     concrete = make(can, addresses, folder, client.name, server.secured.value)
+    seen: dict[str, list[dict[str, Any]]] = {}
     for batch in batches(concrete):
         plan, written = folder / "plan.json", folder / "outcomes.json"
         plan.write_text(json.dumps({"transport": client.transport, "cases": [each.plan for each in batch]}))
@@ -52,9 +54,10 @@ def run_client(client: Client, cases: list[Case], server: Serving, folder: Path)
         if broken := _call(f"{client.run} {plan} {written}", RUN_SECONDS):
             column.broken = f"the runner failed: {broken}"
             return column
-        outcomes = {outcome["name"]: outcome for outcome in json.loads(written.read_text())["outcomes"]}
+        outcomes = json.loads(written.read_text())["outcomes"]
+        seen |= {name: list(each) for name, each in itertools.groupby(outcomes, lambda outcome: outcome["name"])}
         for each in batch:
-            column.results[each.case.name] = judge(each, outcomes.get(each.case.name), server)
+            column.results[each.case.name] = judge(each, seen, server)
     column.run_seconds = time.monotonic() - began
     return column
 
@@ -77,11 +80,21 @@ def batches(cases: list[Concrete]) -> Iterator[list[Concrete]]:
         yield batch
 
 
-def judge(each: Concrete, outcome: dict[str, Any] | None, server: Serving) -> list[str]:
-    """Returns what is wrong with the outcome of a case, at the client and in the server."""
-    if outcome is None:
-        return ["the runner reported no outcome"]
-    found = problems(each.expect, outcome)
+def judge(each: Concrete, seen: Mapping[str, list[dict[str, Any]]], server: Serving) -> list[str]:
+    """Returns what is wrong with the outcomes of a case, at the client and in the server.
+
+    Args:
+        each: The case.
+        seen: The outcomes of this case and of those before it, by name.
+        server: The server.
+    """
+    outcomes, calls = seen.get(each.case.name, []), each.plan.get("at_once", 1)
+    if len(outcomes) != calls:
+        return [f"expected {calls} outcomes, got {len(outcomes)}"]
+    found = [line for outcome in outcomes for line in problems(each.expect, outcome)]
+    if other := each.expect.get("images_of"):
+        first = seen.get(other, [{}])[0]
+        found += [line for outcome in outcomes for line in image_problems(first, outcome)]
     if log := each.expect.get("log"):
         logged = server.outcome_of(each.request_id)
         if logged not in log.split("|"):

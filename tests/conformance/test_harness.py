@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.conformance.cases import make, read_cases
 from tests.conformance.clients import CLIENTS
-from tests.conformance.expect import problems, trace_problems
+from tests.conformance.expect import image_problems, problems, trace_problems
 from tests.conformance.matrix import Column, report, table
 
 from celeste_image import v1
@@ -124,3 +124,24 @@ def test_placeholders_of_keys_and_certificates_are_filled(tmp_path: Path) -> Non
         "cert": "/cert/client_of_other_tenant",
         "key": "/private/client_of_other_tenant",
     }
+
+
+def test_other_images_are_seen() -> None:
+    first = {"messages": [{"result": {"images": [{"artifact": "a", "sha256": "1"}]}}]}
+    stream = {"messages": [event(1, "id", started={}), event(2, completed=first["messages"][0])]}
+    other = {"messages": [{"result": {"images": [{"artifact": "b", "sha256": "2"}]}}]}
+    assert image_problems(first, stream) == []
+    assert image_problems(first, other)
+    assert image_problems(first, {"messages": [event(1, "id", started={})]})
+    assert image_problems({}, {"messages": []}), "two outcomes without images are not the same image"
+
+
+def test_an_id_with_a_name_is_one_id_for_all_cases_of_a_client(tmp_path: Path) -> None:
+    cases = [case for case in read_cases() if case.group == "replays"]
+    made = {each.case.name: each for each in make(cases, {"celeste": "localhost:1"}, tmp_path, "Go", lambda *_: "")}
+    first, repeat = made["a_request_with_an_id_is_made"], made["a_repeat_gets_the_same_image"]
+    assert len(first.plan["request"]["requestId"]) == 36
+    assert first.plan["request"] == repeat.plan["request"]
+    assert first.plan["request"]["requestId"] == repeat.expect["response"]["result"]["requestId"]
+    together = made["two_calls_at_once_with_one_id_get_the_same_image"]
+    assert together.plan["request"]["requestId"] != first.plan["request"]["requestId"]

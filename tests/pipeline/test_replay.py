@@ -22,12 +22,14 @@ from celeste_image.core.errors import (
     SafetyBlocked,
     StorageUnavailable,
 )
-from celeste_image.core.events import Event, Progress, Reused, Run, Started
+from celeste_image.core.events import Completed, Event, Fidelity, Progress, Reused, Run, Started
+from celeste_image.core.fidelity import FidelityLine, FidelityOutcome
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
 from celeste_image.database import SqliteRecords
-from celeste_image.ledger import CallState, Ended, FileOwner, Ledger, Outcome, PaidCall, Requests
+from celeste_image.ledger import CallState, Ended, EndedOperation, FileOwner, Ledger, Outcome, PaidCall, Requests
 from celeste_image.pipeline import replay
+from celeste_image.pipeline.complete import completing
 from celeste_image.store.backend import Backend
 from celeste_image.store.open import open_backend
 
@@ -35,6 +37,8 @@ NAMED = replace(CALL, is_named=True)
 OTHER = replace(REQUEST, prompt="something else")
 MADE: list[Event] = [Started("fake", "fake/one"), saved()]
 AGAIN: list[Event] = [Reused(ResultSource.REPLAYED), *MADE]
+JOINED: list[Event] = [MADE[0], Reused(ResultSource.REPLAYED), MADE[1]]
+"""Nothing is made before Reused, and a stream begins with Started."""
 
 
 class Work:
@@ -82,7 +86,7 @@ class Servers:
         await self.owners[index].close()
 
     def ledger(self, index: int) -> Ledger:
-        return Ledger(SqliteRecords(self.backends[index]), self.owners[index])
+        return Ledger(SqliteRecords(self.backends[index]), self.owners[index], lambda: self.now)
 
 
 @pytest.fixture
@@ -96,6 +100,13 @@ async def servers(tmp_path: Path) -> AsyncGenerator[Servers, None]:
 async def ask(run: Run, request: ImageRequest = REQUEST, call: Call = NAMED) -> list[Event]:
     async with aclosing(run(request, call)) as events:
         return [event async for event in events]
+
+
+async def refusal(run: Run) -> RequestIdReused:
+    """Returns the error of another request with the same id."""
+    with pytest.raises(RequestIdReused) as caught:
+        await ask(run, OTHER)
+    return caught.value
 
 
 def without_progress(events: list[Event]) -> list[Event]:
@@ -122,14 +133,11 @@ async def test_another_body_with_the_same_id_is_refused(servers: Servers) -> Non
     run, elsewhere = replaying(work, servers.start()), replaying(work, servers.start())
     task = asyncio.create_task(ask(run))
     await until(lambda: work.calls)
-    for road in (run, elsewhere):
-        with pytest.raises(RequestIdReused):
-            await ask(road, OTHER)
+    refused = [await refusal(road) for road in (run, elsewhere)]
     work.go.set()
     await task
-    with pytest.raises(RequestIdReused) as caught:
-        await ask(run, OTHER)
-    assert caught.value.metadata == {"started": "2026-12-01T00:00:00+00:00"}
+    refused.append(await refusal(run))
+    assert [error.metadata for error in refused] == [{"started": "2026-12-01T00:00:00+00:00"}] * 3
     assert len(work.calls) == 1
 
 
@@ -157,7 +165,7 @@ async def test_a_repeat_while_the_first_runs_waits_for_it(servers: Servers) -> N
     assert not any(task.done() for task in repeats)
     work.go.set()
     assert without_progress(await first) == MADE
-    assert [without_progress(await task) for task in repeats] == [MADE, AGAIN]
+    assert [without_progress(await task) for task in repeats] == [JOINED, AGAIN]
     assert len(work.calls) == 1
 
 
@@ -173,6 +181,73 @@ async def test_the_work_goes_on_when_its_first_caller_leaves_and_another_waits(s
     work.go.set()
     assert without_progress(await second) == MADE
     assert len(work.calls) == 1
+
+
+async def test_a_repeat_is_not_counted_again(servers: Servers) -> None:
+    work, counted = Work(waits=True), list[EndedOperation]()
+    run = completing(replaying(work, servers.start()), count=counted.append)
+    tasks = [asyncio.create_task(ask(run)) for _ in range(3)]
+    await until(lambda: work.calls)
+    await asyncio.sleep(0.01)
+    tasks[0].cancel()
+    await asyncio.wait([tasks[0]])
+    work.go.set()
+    results = [events[-1].result for events in await asyncio.gather(*tasks[1:]) if isinstance(events[-1], Completed)]
+    assert [result.source for result in results] == [ResultSource.MADE, ResultSource.REPLAYED]
+    assert sum(operation.images for operation in counted) == 1
+
+
+async def test_who_joins_gets_the_report_of_the_model_that_did_it(servers: Servers) -> None:
+    """As the first caller does: the lines of a model that failed before are void."""
+    go, begun = asyncio.Event(), asyncio.Event()
+    lines = [Fidelity(FidelityLine("size", FidelityOutcome.HONORED, message=name)) for name in ("one", "two")]
+
+    async def work(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        yield Started("fake", "fake/one")
+        yield lines[0]
+        yield Started("fake", "fake/two", 2)
+        yield lines[1]
+        begun.set()
+        await go.wait()
+        yield saved()
+
+    run = replaying(work, servers.start())
+    first = asyncio.create_task(ask(run))
+    await begun.wait()
+    second = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    go.set()
+    await first
+    assert [event for event in await second if isinstance(event, Fidelity)] == [lines[1]]
+
+
+async def test_the_own_body_is_not_refused_after_a_caller_left(servers: Servers) -> None:
+    """The second caller comes while the work of the first one is being stopped, the third one after it."""
+    stopped = asyncio.Event()
+    work = Work(waits=True)
+
+    async def slow_to_stop(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
+        try:
+            async with aclosing(work(request, call)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await stopped.wait()
+
+    run = replaying(slow_to_stop, servers.start())
+    first = asyncio.create_task(ask(run))
+    await until(lambda: work.calls)
+    first.cancel()
+    await asyncio.sleep(0)
+    second = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    stopped.set()
+    await until(lambda: len(work.calls) == 2)
+    third = asyncio.create_task(ask(run))
+    await asyncio.sleep(0.01)
+    work.go.set()
+    assert [without_progress(events) for events in await asyncio.gather(second, third)] == [MADE, JOINED]
+    await asyncio.wait([first])
 
 
 @pytest.mark.parametrize("is_killed", [True, False])
@@ -248,6 +323,21 @@ async def test_an_outcome_is_forgotten_after_its_time(servers: Servers) -> None:
     assert without_progress(await ask(run)) == MADE, "it is not swept yet, and its time is over"
 
 
+async def test_an_id_that_is_free_again_has_none_of_the_calls_before(servers: Servers) -> None:
+    requests, ledger = servers.start(), servers.ledger(0)
+    work = Work(QueueFull("full"), QueueFull("full"))
+    run = replaying(work, requests)
+    for request in (REQUEST, OTHER):
+        with pytest.raises(QueueFull):
+            await ask(run, request)
+        await requests.close()
+        name = await ledger.open(PaidCall(CALL.caller, CALL.request_id, "fake", "fake/one", "generate"))
+        await ledger.end(name, Ended(CallState.SETTLED, "", True, 1, receipt=Outcome(MADE).encode()))
+        servers.now += timedelta(hours=24 if request == REQUEST else 1)
+    await ask(run, OTHER)
+    assert [[call.id for call in each.earlier] for each in work.calls] == [[], [], [name]]
+
+
 async def test_nothing_begins_that_can_not_be_written_down(servers: Servers) -> None:
     work, requests = Work(), servers.start()
     await servers.backends[0].close()
@@ -264,5 +354,5 @@ async def test_a_hundred_repeats_on_two_servers_are_one_run(servers: Servers) ->
     await asyncio.sleep(0.01)
     work.go.set()
     for events in await asyncio.gather(*tasks):
-        assert without_progress(events) in (MADE, AGAIN)
+        assert without_progress(events) in (MADE, AGAIN, JOINED)
     assert len(work.calls) == 1

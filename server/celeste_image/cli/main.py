@@ -129,6 +129,7 @@ def _run(arguments: list[str] | None) -> int:
     """Runs the command line and returns the exit code. Raises OutputLost."""
     from celeste_image.cli.exit import exit_code
     from celeste_image.cli.process_one import end_by_signals
+    from celeste_image.cli.repeat import advice
 
     end_by_signals()
     try:
@@ -147,6 +148,8 @@ def _run(arguments: list[str] | None) -> int:
         say(f"error: {error.message}", err=True)
         if error.retry_after is not None:
             say(f"try again after {error.retry_after:g} s", err=True)
+        for line in advice(error):
+            say(line, err=True)
         return exit_code(error)
     except UnicodeEncodeError as error:
         say(f"error: an argument is not UTF-8: {error.object}", err=True)

@@ -77,6 +77,8 @@ def show(
                     result = event.result
         if result and result.source is ResultSource.CACHED:
             shown.tell("cached: the result of an equal request")
+        if result and result.source is ResultSource.REPLAYED:
+            shown.tell("replayed: the first result of this request id")
     if result is None:
         raise click.ClickException("the server ended the stream without a result")
     return result

@@ -134,11 +134,12 @@ class AsyncClient:
         self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None
     ) -> OperationResult:
         """Runs any operation and returns its result. Raises CelesteError."""
+        request_id = request_id or new_request_id()
         async with aclosing(self.stream(request, request_id=request_id, timeout=timeout)) as events:
             async for event in events:
                 if isinstance(event, Completed):
                     return event.result
-        raise ServerUnavailable("the stream ended without a result")
+        raise ServerUnavailable("the stream ended without a result", request_id=request_id)
 
     async def stream(
         self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None

@@ -140,10 +140,11 @@ class Client:
 
     def run(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> OperationResult:
         """Runs any operation and returns its result. Raises CelesteError."""
+        request_id = request_id or new_request_id()
         with_events = self.stream(request, request_id=request_id, timeout=timeout)
         result = next((event.result for event in with_events if isinstance(event, Completed)), None)
         if result is None:
-            raise ServerUnavailable("the stream ended without a result")
+            raise ServerUnavailable("the stream ended without a result", request_id=request_id)
         return result
 
     def stream(self, request: ImageRequest, *, request_id: str = "", timeout: float | None = None) -> Iterator[Event]:

@@ -27,7 +27,7 @@ class Flights:
         """Returns whether work of a key runs."""
         return key in self._running
 
-    async def join(self, key: Hashable, start: Start) -> AsyncGenerator[Event, None]:
+    async def join(self, key: Hashable, start: Start, last: Event | None = None) -> AsyncGenerator[Event, None]:
         """Yields the events of the work of a key, and starts the work if it does not run.
 
         A caller who comes later gets the events so far, without the bytes of images and the progress, then the others.
@@ -37,12 +37,14 @@ class Flights:
         Args:
             key: What the work is.
             start: Starts the work.
+            last: An event for the end of work that succeeded. Of the callers who are there then, the one who came first
+                does not get it. None if nobody gets one.
         """
         while (flight := self._running.get(key)) and flight.is_left:
             await asyncio.wait([flight.task])
         if flight is None:
             flight = self._running[key] = _Flight(start(), lambda: self._running.pop(key))
-        reader = flight.enter()
+        reader = flight.enter(last)
         try:
             async with aclosing(reader.events()) as events:
                 async for event in events:
@@ -57,8 +59,9 @@ class Flights:
 class _Reader:
     """One caller of a flight, and the events that it has not read."""
 
-    def __init__(self, past: list[Event]) -> None:
+    def __init__(self, past: list[Event], last: Event | None) -> None:
         self.waiting: deque[Event] = deque(past)
+        self._last = last
         self.is_over = False
         self.error: BaseException | None = None
         self.reads = asyncio.Event()
@@ -70,8 +73,10 @@ class _Reader:
         self.reads.clear()
         self._news.set()
 
-    def end(self, error: BaseException | None) -> None:
-        self.is_over, self.error = True, error
+    def end(self, error: BaseException | None, *, is_first: bool) -> None:
+        if self._last and not (error or is_first):
+            self.waiting.append(self._last)
+        self.is_over, self.error = True, error if is_first else _copy(error)
         self._news.set()
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -102,9 +107,9 @@ class _Flight:
         self.is_left = False
         self.task = asyncio.create_task(self._run(work))
 
-    def enter(self) -> _Reader:
+    def enter(self, last: Event | None) -> _Reader:
         """Adds a caller. The first one alone gets bytes of images."""
-        reader = _Reader(self._past)
+        reader = _Reader(self._past, last)
         self._readers.append(reader)
         self._first = self._first or reader
         return reader
@@ -130,7 +135,7 @@ class _Flight:
         finally:
             self._end()  # nobody enters from now on
             for index, reader in enumerate(self._readers):
-                reader.end(_copy(error) if index else error)
+                reader.end(error, is_first=index == 0)
 
     async def _tell(self, event: Event) -> None:
         light = replace(event, data=b"") if isinstance(event, Saved) else event

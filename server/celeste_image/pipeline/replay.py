@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from celeste_image.core.call import Call
 from celeste_image.core.errors import ProviderFailed, RequestIdReused, SafetyBlocked
-from celeste_image.core.events import Event, Reused, Run, Saved
+from celeste_image.core.events import Event, Fidelity, Preview, Progress, Queued, Reused, Run, Saved, Started
 from celeste_image.core.fingerprint import fingerprint
 from celeste_image.core.request import ImageRequest
 from celeste_image.core.result import ResultSource
@@ -31,9 +31,10 @@ def replaying(
 ) -> Run:
     """Gives a repeated request its first outcome, and refuses another request with the same id.
 
-    A repeat while the first runs waits for it, on whichever server that is. If a server or a caller was lost, the
-    repeat goes on with what the ledger has of the request: nothing is paid twice. A request without an id of its
-    caller's is written down only if it may have to be paid: a stream tells the id that the server made for it.
+    A repeat while the first runs waits for it, on whichever server that is. The result is MADE for the first caller who
+    is still there, and REPLAYED for the others. If a server or a caller was lost, the repeat goes on with what the
+    ledger has of the request: nothing is paid twice. A request without an id of its caller's is written down only if it
+    may have to be paid: a stream tells the id that the server made for it.
 
     Args:
         run: The rest of the pipeline.
@@ -42,7 +43,6 @@ def replaying(
         sleep: Waits for a number of seconds.
     """
     flights = Flights()
-    bodies: dict[tuple[str, str], bytes] = {}
 
     async def replayed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
         if not (call.is_named or may_cost(request)):
@@ -50,17 +50,27 @@ def replaying(
                 async for event in events:
                     yield event
             return
-        key, body = (call.caller.tenant, call.request_id), await fingerprint(request)
-        if key in flights and bodies.get(key) != body:
-            raise _reused(None)
-        bodies[key] = body
-        try:
-            async with aclosing(flights.join(key, lambda: once(request, call, body))) as events:
-                async for event in events:
+        body = await fingerprint(request)
+        key = (call.caller.tenant, call.request_id, body)  # another body meets the claim of the first one
+        is_first, reused, held = False, None, list[Event]()
+
+        def start() -> AsyncGenerator[Event, None]:
+            nonlocal is_first
+            is_first = True
+            return once(request, call, body)
+
+        async with aclosing(flights.join(key, start, Reused(ResultSource.REPLAYED))) as events:
+            async for event in events:
+                if isinstance(event, Started):  # what is known of the model before this one is void
+                    held = [each for each in held if not isinstance(each, Fidelity)]
+                if is_first or isinstance(event, Queued | Started | Progress | Preview):
                     yield event
-        finally:
-            if key not in flights:
-                bodies.pop(key, None)
+                elif isinstance(event, Reused):
+                    reused = event
+                elif Outcome.keeps(event):
+                    held.append(event)  # what has been made counts for one caller, and for which one the end shows
+        for event in ([reused] if reused else []) + held:
+            yield event
 
     async def once(request: ImageRequest, call: Call, body: bytes) -> AsyncGenerator[Event, None]:
         """Runs a request that no other caller of this server works on."""
@@ -105,10 +115,9 @@ def replaying(
     return replayed
 
 
-def _reused(claim: Claim | None) -> RequestIdReused:
+def _reused(claim: Claim) -> RequestIdReused:
     text = "another request has this id; use an id of its own for each request"
-    metadata = {"started": claim.started.isoformat(timespec="seconds")} if claim else {}
-    return RequestIdReused(text, metadata=metadata)
+    return RequestIdReused(text, metadata={"started": claim.started.isoformat(timespec="seconds")})
 
 
 def _decoded(claim: Claim) -> Outcome:

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 )
 
 func main() {
@@ -33,13 +34,24 @@ func run(planPath, outcomesPath string) error {
 	if plan.Transport != "grpc" {
 		return fmt.Errorf("this runner has no transport %q, only grpc", plan.Transport)
 	}
-	outcomes := make([]*Outcome, len(plan.Cases))
+	var outcomes []*Outcome
 	for i := range plan.Cases {
-		outcomes[i] = plan.Cases[i].run()
+		outcomes = append(outcomes, plan.Cases[i].runAtOnce()...)
 	}
 	data, err = json.MarshalIndent(map[string]any{"outcomes": outcomes}, "", " ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(outcomesPath, data, 0o644)
+}
+
+// runAtOnce makes the call of a case as often as planned, at the same time, and returns the outcomes.
+func (c *Case) runAtOnce() []*Outcome {
+	outcomes := make([]*Outcome, max(1, c.AtOnce))
+	var calls sync.WaitGroup
+	for i := range outcomes {
+		calls.Go(func() { outcomes[i] = c.run() })
+	}
+	calls.Wait()
+	return outcomes
 }

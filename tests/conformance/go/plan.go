@@ -30,6 +30,7 @@ type Case struct {
 	Metadata        map[string]string `json:"metadata"`
 	DeadlineSeconds float64           `json:"deadline_seconds"`
 	CancelAfter     int               `json:"cancel_after"`
+	AtOnce          int               `json:"at_once"`
 	Upload          *Upload           `json:"upload"`
 	Download        bool              `json:"download"`
 }

@@ -63,13 +63,17 @@ async def run_all(plan: dict[str, Any]) -> list[dict[str, Any]]:
     """Runs the cases of a plan, one after the other."""
     outcomes = []
     for given in plan["cases"]:
-        case = Case(given)
-        async with open_channel(case, given["address"]) as channel:
-            try:
-                outcomes.append(await run(case, channel))
-            except Exception as error:
-                outcomes.append(client_error(case, error))
+        outcomes += await asyncio.gather(*(run_one(Case(given)) for _ in range(given.get("at_once", 1))))
     return outcomes
+
+
+async def run_one(case: Case) -> dict[str, Any]:
+    """Makes the call of a case on a channel of its own."""
+    async with open_channel(case, case.given["address"]) as channel:
+        try:
+            return await run(case, channel)
+        except Exception as error:
+            return client_error(case, error)
 
 
 def main() -> None:

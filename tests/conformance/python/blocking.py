@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,23 @@ def open_channel(case: Case, address: str) -> grpc.Channel:
     return grpc.secure_channel(address, credentials)
 
 
+def run_one(case: Case) -> dict[str, Any]:
+    """Makes the call of a case on a channel of its own."""
+    with open_channel(case, case.given["address"]) as channel:
+        try:
+            return run(case, channel)
+        except Exception as error:
+            return client_error(case, error)
+
+
 def main() -> None:
     """Runs a plan and writes the outcomes: `python -m tests.conformance.python.blocking PLAN OUTCOMES`."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    outcomes = []
+    outcomes: list[dict[str, Any]] = []
     for given in plan["cases"]:
-        case = Case(given)
-        with open_channel(case, given["address"]) as channel:
-            try:
-                outcomes.append(run(case, channel))
-            except Exception as error:
-                outcomes.append(client_error(case, error))
+        count = given.get("at_once", 1)
+        with ThreadPoolExecutor(count) as threads:
+            outcomes += threads.map(run_one, [Case(given) for _ in range(count)])
     Path(sys.argv[2]).write_text(json.dumps({"outcomes": outcomes}))
 
 

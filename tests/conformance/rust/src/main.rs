@@ -10,6 +10,7 @@ mod wire;
 
 use std::{env, error::Error, ffi::OsString, fs, path::Path, process::ExitCode};
 
+use futures_util::future::join_all;
 use json::Json;
 use plan::Plan;
 
@@ -38,7 +39,8 @@ async fn run(plan: &Path, outcomes: &Path) -> Result<(), Box<dyn Error>> {
     let json = Json::new()?;
     let mut made = Vec::new();
     for case in &plan.cases {
-        made.push(calls::run(&json, case).await);
+        let calls = (0..case.at_once).map(|_| calls::run(&json, case));
+        made.extend(join_all(calls).await);
     }
     let text = serde_json::to_vec_pretty(&serde_json::json!({ "outcomes": made }))?;
     Ok(fs::write(outcomes, text)?)

@@ -38,6 +38,8 @@ pub struct Case {
     pub deadline_seconds: f64,
     #[serde(default)]
     pub cancel_after: Option<usize>,
+    #[serde(default = "once")]
+    pub at_once: usize,
     #[serde(default)]
     pub upload: Option<Upload>,
     #[serde(default)]
@@ -46,6 +48,10 @@ pub struct Case {
 
 fn default_deadline_seconds() -> f64 {
     60.0
+}
+
+fn once() -> usize {
+    1
 }
 
 /// Files in PEM: the authorities to trust, and the certificate to show with its key.

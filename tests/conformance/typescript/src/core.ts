@@ -45,6 +45,7 @@ export interface Case {
   metadata?: Record<string, string>;
   deadline_seconds?: number;
   cancel_after?: number;
+  at_once?: number;
   upload?: Upload;
   download?: boolean;
 }
@@ -104,7 +105,8 @@ function isDescriptor(value: unknown): value is DescFile | DescService {
 export async function run(plan: Plan, host: Host): Promise<{ outcomes: Outcome[] }> {
   const outcomes: Outcome[] = [];
   for (const planned of plan.cases) {
-    outcomes.push(await runCase(planned, host));
+    const calls = Array.from({ length: planned.at_once ?? 1 }, () => runCase(planned, host));
+    outcomes.push(...(await Promise.all(calls)));
   }
   return { outcomes };
 }

@@ -13,7 +13,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.stream.Stream;
 
 /** The conformance runner in Java: makes the calls of a plan and reports their outcomes. */
 public final class Runner {
@@ -38,13 +43,25 @@ public final class Runner {
       if (!channels.containsKey(place)) {
         channels.put(place, connect(planned.get("address").getAsString(), planned.getAsJsonObject("tls")));
       }
-      ManagedChannel channel = channels.get(place);
-      outcomes.add(new Call(planned, channel).run());
+      runAtOnce(planned, channels.get(place)).forEach(outcomes::add);
     }
     channels.values().forEach(ManagedChannel::shutdownNow);
     JsonObject report = new JsonObject();
     report.add("outcomes", outcomes);
     Files.writeString(Path.of(arguments[1]), report.toString());
+  }
+
+  /** Makes the call of a case as often as planned, at the same time. Returns the outcomes. */
+  private static List<JsonObject> runAtOnce(JsonObject planned, ManagedChannel channel) {
+    int count = planned.has("at_once") ? planned.get("at_once").getAsInt() : 1;
+    ExecutorService threads = Executors.newFixedThreadPool(count);
+    List<CompletableFuture<JsonObject>> calls =
+        Stream.generate(() -> CompletableFuture.supplyAsync(() -> new Call(planned, channel).run(), threads))
+            .limit(count)
+            .toList();
+    List<JsonObject> outcomes = calls.stream().map(CompletableFuture::join).toList();
+    threads.shutdown();
+    return outcomes;
   }
 
   /** Returns a channel with TLS, if files of certificates are planned. */
