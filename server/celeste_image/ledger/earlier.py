@@ -9,21 +9,16 @@ __all__ = ["earlier_calls"]
 
 FIND = """
     SELECT id, model, first, count, ticket, state, owed, receipt FROM calls
-    WHERE tenant = $1 AND request_id = $2 AND started >= (
-        SELECT started - (expires - started) / 100 FROM requests WHERE tenant = $1 AND id = $2
-    )
-    ORDER BY id
+    WHERE tenant = $1 AND request_id = $2 AND started > $3 ORDER BY id
 """
-"""An id is free again after the window, and the calls of the request that had it before are older than the claim. A
-hundredth of the window, 14 minutes of 24 hours, is room for servers whose clocks differ."""
 
 
-async def earlier_calls(db: Transaction, tenant: str, request_id: str) -> tuple[EarlierCall, ...]:
-    """Returns the calls of a request that is claimed and may have to be paid, the first one first.
+async def earlier_calls(db: Transaction, tenant: str, request_id: str, since: int) -> tuple[EarlierCall, ...]:
+    """Returns the calls of a request after a time that may have to be paid, the first one first.
 
     Nobody else may work on the request: a call that is open has lost its server or its caller.
     """
-    return tuple(_earlier(row) for row in await db.rows(FIND, tenant, request_id))
+    return tuple(_earlier(row) for row in await db.rows(FIND, tenant, request_id, since))
 
 
 def _earlier(row: Row) -> EarlierCall:

@@ -123,18 +123,19 @@ class Requests:
             StorageUnavailable: Likewise.
         """
         tenant, now, server = caller.tenant, to_micros(self._now()), self._owner.name
-        expires = now + self.window // MICROSECOND
+        window = self.window // MICROSECOND
+        expires, forgotten = now + window, now - window  # an id that is free again had its calls before that
 
         async def unit(db: Transaction) -> Claim:
             if await db.change(CLAIM, tenant, request_id, caller.name, fingerprint, server, now, expires, body):
-                earlier = await earlier_calls(db, tenant, request_id)
+                earlier = await earlier_calls(db, tenant, request_id, forgotten)
                 return Claim(True, fingerprint, from_micros(now), earlier=earlier)
             row = await db.row(FIND, tenant, request_id)
             assert row
             known, owner, started, outcome = row
             if outcome is None and known == fingerprint and owner in (NOBODY, server):
                 await db.change(TAKE_OVER, server, tenant, request_id, owner)
-                earlier = await earlier_calls(db, tenant, request_id)
+                earlier = await earlier_calls(db, tenant, request_id, min(started, forgotten))
                 return Claim(True, known, from_micros(started), earlier=earlier)
             return Claim(False, known, from_micros(started), owner, outcome)
 

@@ -33,19 +33,20 @@ def replaying(
 
     A repeat while the first runs waits for it, on whichever server that is. The result is MADE for the first caller who
     is still there, and REPLAYED for the others. If a server or a caller was lost, the repeat goes on with what the
-    ledger has of the request: nothing is paid twice. A request without an id of its caller's is written down only if it
-    may have to be paid: a stream tells the id that the server made for it.
+    ledger has of the request: nothing is paid twice. A request without an id of its caller's is not written down.
+    Whoever learns the id that the server made, from a stream or an error, can repeat it: its paid calls are in the
+    ledger.
 
     Args:
         run: The rest of the pipeline.
         requests: The ids of all servers.
-        may_cost: Returns whether a request may have to be paid.
+        may_cost: Returns whether a request may have to be paid. Then another server can go on with it.
         sleep: Waits for a number of seconds.
     """
     flights = Flights()
 
     async def replayed(request: ImageRequest, call: Call) -> AsyncGenerator[Event, None]:
-        if not (call.is_named or may_cost(request)):
+        if not call.is_named:
             async with aclosing(run(request, call)) as events:
                 async for event in events:
                     yield event
