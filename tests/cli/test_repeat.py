@@ -1,6 +1,7 @@
 """The advice after an error: how to ask for a request that may have been done, and how to repeat it."""
 
 import pytest
+from grpc import StatusCode
 
 from celeste_image.cli.repeat import advice
 from celeste_image.core.errors import (
@@ -11,9 +12,20 @@ from celeste_image.core.errors import (
     RequestIdReused,
     ServerUnavailable,
 )
+from celeste_image.wire.status import error_from_trailers
 
 ID = "0e28b64f-4eb1-4fca-864f-7613b4642ea4"
 ASK, REPEAT = f"celeste ledger --request {ID}", f"--request-id {ID}"
+
+REFUSED = (
+    "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+    "Failed to connect to remote host: Connection refused"
+)
+
+
+def told_by_grpc(code: str, text: str) -> CelesteError:
+    """Returns the client's error for a status of gRPC itself, which has no details."""
+    return error_from_trailers(StatusCode[code], text, ())
 
 
 @pytest.mark.parametrize(
@@ -23,8 +35,10 @@ ASK, REPEAT = f"celeste ledger --request {ID}", f"--request-id {ID}"
         (OutcomeUnknown("?", metadata={"final": "true", "owed": "unknown"}), [ASK, "a new id may pay twice"]),
         (DeadlineExceeded("late", metadata={"owed": "unknown"}), [ASK, REPEAT]),
         (DeadlineExceeded("late"), []),
-        (ServerUnavailable("Socket closed"), [REPEAT]),
-        (ServerUnavailable("failed to connect to all addresses; last error: ..."), []),
+        (told_by_grpc("UNAVAILABLE", "Socket closed"), [REPEAT]),
+        (told_by_grpc("UNAVAILABLE", REFUSED), []),
+        (told_by_grpc("UNIMPLEMENTED", "Method not found!"), []),
+        (told_by_grpc("DEADLINE_EXCEEDED", "Deadline Exceeded"), []),
         (
             RequestIdReused("used", metadata={"started": "2026-12-01T08:00:00+00:00"}),
             ["used at 2026-12-01T08:00:00+00"],

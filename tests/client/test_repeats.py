@@ -18,11 +18,9 @@ from celeste_image.core.request import Generate
 from celeste_image.core.result import OperationResult
 from celeste_image.v1 import (
     CompletedEvent,
-    ImageServiceServicer,
     OperationEvent,
     StreamRequest,
     StreamResponse,
-    add_ImageServiceServicer_to_server,
 )
 from celeste_image.v1 import OperationResult as Result
 
@@ -35,15 +33,15 @@ OPTIONS = (("grpc.service_config", RETRIES), ("grpc.enable_http_proxy", 0))
 ID = "0e28b64f-4eb1-4fca-864f-7613b4642ea4"
 
 
-class Flaky(ImageServiceServicer):
-    """Is unavailable for some calls, then answers with a result."""
+class Flaky:
+    """An ImageService that is unavailable for some calls, then answers with a result."""
 
     def __init__(self, failures: int, *, ends_early: bool = False) -> None:
         self.requests: list[bytes] = []
         self.ids: list[str] = []
         self._failures, self._ends_early = failures, ends_early
 
-    async def Stream(
+    async def stream(
         self, request: StreamRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncGenerator[StreamResponse, None]:
         id_ = request.operation.generate.request_id
@@ -60,7 +58,11 @@ class Flaky(ImageServiceServicer):
 async def serving(servicer: Flaky) -> AsyncIterator[str]:
     """Runs a server, and yields its address."""
     server = grpc.aio.server()
-    add_ImageServiceServicer_to_server(servicer, server)
+    stream = grpc.unary_stream_rpc_method_handler(
+        servicer.stream, StreamRequest.FromString, StreamResponse.SerializeToString
+    )
+    service = grpc.method_handlers_generic_handler("celeste.image.v1.ImageService", {"Stream": stream})
+    server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -6,8 +6,8 @@ from celeste_image.core.errors import CelesteError
 
 __all__ = ["advice"]
 
-NEVER_SENT = "failed to connect"
-"""How gRPC's message begins when there was no connection at all."""
+NOT_BEGUN = ("the server is unreachable", "the server there does not know this call")
+"""How the message begins when there was no connection or no such call: see `wire/status.py`."""
 
 
 def advice(error: CelesteError) -> Sequence[str]:
@@ -27,6 +27,6 @@ def advice(error: CelesteError) -> Sequence[str]:
             return (ask, repeat)
         case "DEADLINE_EXCEEDED" if metadata.get("owed", "false") != "false":
             return (ask, repeat)
-        case "SERVER_UNAVAILABLE" if not error.message.startswith(NEVER_SENT):
+        case "SERVER_UNAVAILABLE" if not error.message.startswith(NOT_BEGUN):
             return (repeat,)
     return ()
