@@ -129,7 +129,7 @@ async def test_what_a_killed_server_left_at_a_vendor_is_not_repeated(tmp_path: P
     """One call is done, and one is at the vendor: an answer that is awaited, or a job that is polled."""
     async with served(tmp_path) as (server, emulator):
         assert await server.generate(MODELS[vendor], "latency=0")
-        call = asyncio.create_task(server.generate(MODELS[vendor], "latency=60"))
+        call = asyncio.create_task(server.generate(MODELS[vendor], "latency=60", str(uuid.uuid4())))
         stages = {"openai": ("call", 2), "bfl": ("poll", 2)}
         stage, count = stages[vendor]
         await until(lambda: len(emulator.ledger.of(vendor, stage)) >= count)
