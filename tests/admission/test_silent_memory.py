@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 
 import pytest
+from tests.support.waiting import until
 
 from celeste_image.admission import ByteBudget, Hold, asker, budget
 from celeste_image.core.errors import MemoryBudget, QueueFull
@@ -111,9 +112,7 @@ async def test_who_waits_gets_the_memory_of_the_longest_silence(monkeypatch: pyt
     with pytest.raises(MemoryBudget) as caught:
         await greedy[2].task
     assert caught.value.retry_after
-    await settle()
-    assert newcomer.hold
-    assert newcomer.hold.size == 2
+    await until(lambda: newcomer.hold and newcomer.hold.size == 2)
     await asyncio.sleep(0.05)
     alive = [call for call in (*modest, *greedy) if not call.task.done()]
     assert len(alive) == 18, "no more than was needed"

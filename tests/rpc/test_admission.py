@@ -81,7 +81,8 @@ async def test_200_silent_calls_and_200_silent_uploads_shut_nobody_out() -> None
                 assert await upscaled(channel) == 80
                 parts = ArtifactServiceStub(channel).ReadArtifact(ReadArtifactRequest(name=name))
                 assert len(b"".join([part.chunk.data async for part in parts])) == 1 << 20
-            assert all(budget.held <= 5 * budget.total // 8 for budget in budgets), "half, and two shares at most"
+            # Half, and two shares at most; the last call gives its memory back a moment after its answer.
+            await until(lambda: all(budget.held <= 5 * budget.total // 8 for budget in budgets))
         finally:
             for connection in silent:
                 await connection.__aexit__(None, None, None)
