@@ -280,7 +280,7 @@ async def test_the_end_is_written_though_the_caller_leaves_meanwhile(ledger: Led
         began.set()
 
     task = asyncio.create_task(run_all(slow, Fake(hold, last)))
-    await began.wait()
+    await until(began.is_set)
     await until(lambda: rows.waiting)
     task.cancel()
     await asyncio.wait([task])
