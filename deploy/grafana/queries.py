@@ -30,6 +30,11 @@ def total(name: str, labels: str, by: str = "") -> str:
     return f"sum{split} (rate({name}{{{labels}}}[$__rate_interval]))"
 
 
+def or_zero(query: str) -> str:
+    """Returns a query that is 0 where nothing was counted yet, as by a part of the server that is off."""
+    return f"{query} or vector(0)"
+
+
 def per_call(name: str, labels: str) -> str:
     """Returns the query of a sum of seconds for each call that makes images."""
     return f"{total(name, labels)} / {total(f'{RPC}_count', f'SERVERS, {WORK}')}"

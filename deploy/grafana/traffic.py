@@ -1,7 +1,7 @@
 """The dashboard *traffic*: how many calls there are, how they end, how long they take, and how much room is left."""
 
 from deploy.grafana.panels import Board, Panel, Query, Row
-from deploy.grafana.queries import ACCEPTED, FAILED, RPC, TRY, WAIT, WORK, per_call, quantile, total
+from deploy.grafana.queries import ACCEPTED, FAILED, RPC, TRY, WAIT, WORK, or_zero, per_call, quantile, total
 
 __all__ = ["TRAFFIC"]
 
@@ -236,9 +236,9 @@ TRAFFIC = Board(
             [
                 Panel(
                     "Requests by what the cache did",
-                    [Query(total("celeste_cache_requests_total", "SERVERS", "outcome"), "{{outcome}}")],
+                    [Query(or_zero(total("celeste_cache_requests_total", "SERVERS", "outcome")), "{{outcome}}")],
                     "ops",
-                    "Nothing while the cache is off.",
+                    "0 while the cache is off.",
                     stacked=True,
                 ),
                 Panel(
@@ -250,17 +250,17 @@ TRAFFIC = Board(
                 Panel(
                     "Cached bytes",
                     [
-                        Query('max(celeste_cache_size_bytes{SERVERS, tier="rows"})', "results"),
-                        Query('sum(celeste_cache_size_bytes{SERVERS, tier="memory"})', "in memory"),
+                        Query(or_zero('max(celeste_cache_size_bytes{SERVERS, tier="rows"})'), "results"),
+                        Query(or_zero('sum(celeste_cache_size_bytes{SERVERS, tier="memory"})'), "in memory"),
                     ],
                     "bytes",
                 ),
                 Panel(
                     "Results that were stored and removed",
                     [
-                        Query(total("celeste_cache_stored_total", "SERVERS"), "stored"),
-                        Query(total("celeste_cache_evicted_total", "SERVERS", "reason"), "{{reason}}"),
-                        Query(total("celeste_cache_errors_total", "SERVERS"), "errors"),
+                        Query(or_zero(total("celeste_cache_stored_total", "SERVERS")), "stored"),
+                        Query(or_zero(total("celeste_cache_evicted_total", "SERVERS", "reason")), "{{reason}}"),
+                        Query(or_zero(total("celeste_cache_errors_total", "SERVERS")), "errors"),
                     ],
                     "ops",
                 ),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ def command(
     """
     if folder:
         end_with_client(folder)
+        tempfile.tempdir = folder  # which goes with the client, also while the server starts
     # Pydantic would read the files of every installed package to find plugins, and run those that it finds.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     for name in CONSOLES:
